@@ -1,0 +1,228 @@
+"""`function`: a Python function of tensors, traced once per kind of arguments and run as one compiled program."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphkeras.debug import flags
+from graphkeras.ir.dims import Dim, symbol
+from graphkeras.ir.errors import ShapeError, TraceError
+from graphkeras.ir.graph import Graph
+from graphkeras.ir.spec import TensorSpec
+from graphkeras.trace import (
+    SymbolicTensor,
+    Tensor,
+    Variable,
+    current_scope,
+    recorders,
+    trace_call,
+    tree,
+)
+from graphkeras.trace.tensor import as_array
+
+
+@dataclass
+class Trace:
+    """One traced form of a function.
+
+    Attributes:
+        specs: specs of the tensor arguments, with symbols for sizes that may vary.
+        graph: the graph after all passes.
+        reason: why it was traced.
+        structure: nested structure of results with `Value` leaves.
+        programs: the compiled program per execution mode.
+        reports: one report per pass.
+    """
+
+    specs: tuple[TensorSpec, ...]
+    graph: Graph
+    reason: str
+    structure: Any
+    reports: list = field(default_factory=list)
+    programs: dict = field(default_factory=dict)
+
+
+def _is_array(x) -> bool:
+    return isinstance(x, Tensor) or (hasattr(x, "__array__") and not isinstance(x, Variable)) or hasattr(x, "__array_interface__")
+
+
+def _structure_key(structure):
+    if isinstance(structure, Mapping):
+        return ("dict", tuple(sorted((str(k), _structure_key(v)) for k, v in structure.items())))
+    if isinstance(structure, (list, tuple)):
+        return (type(structure).__name__, tuple(map(_structure_key, structure)))
+    if _is_array(structure):
+        return "tensor"
+    if isinstance(structure, Variable):
+        return ("variable", id(structure))
+    try:
+        hash(structure)
+    except TypeError:
+        return ("object", id(structure))
+    return (type(structure).__name__, structure)
+
+
+def _binds(specs, arrays) -> bool:
+    """Whether arrays fit specs, each symbol standing for one size."""
+    sizes: dict = {}
+    for spec, array in zip(specs, arrays, strict=True):
+        if len(spec.shape) != array.ndim:
+            return False
+        for dim, size in zip(spec.shape, array.shape, strict=True):
+            if isinstance(dim, Dim):
+                if sizes.setdefault(dim, size) != size:
+                    return False
+            elif dim != size:
+                return False
+    return True
+
+
+class Function:
+    """What `function` returns; see there.
+
+    Attributes:
+        python_function: the function as written.
+        graph: graph of the newest trace, after all passes.
+    """
+
+    def __init__(self, python_function, name=None):
+        functools.update_wrapper(self, python_function)
+        self.python_function = python_function
+        self.name = name or getattr(python_function, "__name__", "f").strip("<>")
+        self._traces: dict[Any, list[Trace]] = {}
+        self._bound: dict[int, Any] = {}
+
+    def __get__(self, instance, owner=None):
+        if instance is None:
+            return self
+        bound = instance.__dict__.get(f"_function_{self.name}")
+        if bound is None or bound._origin is not self:
+            bound = Function(functools.partial(self.python_function, instance), self.name)
+            bound._origin = self
+            instance.__dict__[f"_function_{self.name}"] = bound
+        return bound
+
+    @property
+    def traces(self) -> list[Trace]:
+        """All traces so far, oldest first."""
+        return [t for group in self._traces.values() for t in group]
+
+    @property
+    def graph(self) -> Graph:
+        if not self.traces:
+            raise TraceError(f"function '{self.name}' has not been called yet, so there is no graph.", mend="call it once")
+        return self.traces[-1].graph
+
+    def report(self) -> str:
+        """Text: each trace with its reason, specs, nodes before and after the passes."""
+        lines = [f"function {self.name}: {len(self.traces)} trace(s)"]
+        for trace in self.traces:
+            specs = ", ".join(map(str, trace.specs))
+            lines.append(f"  ({specs}): {trace.reason}; {len(trace.graph.nodes)} nodes")
+            lines += [f"    {report}" for report in trace.reports]
+        return "\n".join(lines)
+
+    def __call__(self, *args, **kwargs):
+        leaves = tree.flatten((args, kwargs))
+        mode = flags.EXECUTION.value
+        # Inside another trace the ops simply join it; under a tape they run one by one, so that the tape can see them.
+        symbolic = any(isinstance(x, SymbolicTensor) for x in leaves)
+        if mode == "eager" or symbolic or current_scope() is not None or recorders():
+            return self.python_function(*args, **kwargs)
+        arrays = [x.array if isinstance(x, Tensor) else as_array(x) for x in leaves if _is_array(x)]
+        trace = self._find(args, kwargs, arrays)
+        program = trace.programs.get(mode)
+        if program is None:
+            from graphkeras.runtime.program import Program
+
+            program = trace.programs[mode] = Program(trace.graph, fuse=mode == "compiled")
+        values = iter(program(*arrays))
+        return tree.map_structure(lambda leaf: None if leaf is None else Tensor.wrap(next(values)), trace.structure)
+
+    def _find(self, args, kwargs, arrays) -> Trace:
+        key = (_structure_key((args, kwargs)), tuple((str(a.dtype), a.ndim) for a in arrays))
+        group = self._traces.setdefault(key, [])
+        for trace in group:
+            if _binds(trace.specs, arrays):
+                return trace
+        specs, reason = self._specs_for(group, arrays)
+        if not group and len(self._traces) > 1:
+            reason = "new structure, dtypes or ranks of the arguments"
+        try:
+            trace = self._trace(args, kwargs, specs, reason)
+        except (ShapeError, TraceError):
+            static = tuple(TensorSpec(a.shape, s.dtype) for a, s in zip(arrays, specs, strict=True))
+            if static == specs:
+                raise
+            trace = self._trace(args, kwargs, static, reason + "; needs fixed sizes")
+        group.append(trace)
+        return trace
+
+    @staticmethod
+    def _specs_for(group, arrays):
+        """Sizes that are known to vary become symbols: at first the leading one, later each that differs from the last trace."""
+        from graphkeras.ir.dtypes import dtype_name
+
+        dtypes = [dtype_name(a.dtype) for a in arrays]
+        if not group:
+            leading = {a.shape[0] for a in arrays if a.ndim}
+            vary = len(leading) == 1 and leading != {1}
+            shapes = [((symbol("batch"), *a.shape[1:]) if vary and a.ndim else a.shape) for a in arrays]
+            reason = "first call"
+        else:
+            last, symbols, shapes, changes = group[-1], {}, [], []
+            for i, (spec, array) in enumerate(zip(last.specs, arrays, strict=True)):
+                shape = []
+                for axis, (dim, size) in enumerate(zip(spec.shape, array.shape, strict=True)):
+                    if dim == size:
+                        shape.append(size)
+                        continue
+                    shape.append(symbols.setdefault((dim, size), symbol(f"d{len(symbols)}")))
+                    if not isinstance(dim, Dim):
+                        changes.append(f"argument {i} axis {axis}: {dim} -> {size}")
+                shapes.append(tuple(shape))
+            reason = "sizes seen to vary: " + (", ".join(changes) or "sizes that were equal differ")
+        return tuple(TensorSpec(tuple(s), d) for s, d in zip(shapes, dtypes, strict=True)), reason
+
+    def _trace(self, args, kwargs, specs, reason) -> Trace:
+        from graphkeras.passes import pipeline
+
+        def call(*tensors):
+            leaves = iter(tensors)
+            call_args, call_kwargs = tree.map_structure(lambda x: next(leaves) if _is_array(x) else x, (args, kwargs))
+            return self.python_function(*call_args, **call_kwargs)
+
+        graph, structure = trace_call(call, specs, name=self.name)
+        graph, reports = pipeline.run(graph)
+        return Trace(specs, graph, reason, structure, list(reports))
+
+
+def function(fn=None, *, input_signature=None, jit_compile=None, reduce_retracing=None, autograph=None, name=None):
+    """Compiles a function of tensors.
+
+    The function is traced with symbolic tensors once per structure, dtypes and ranks of its arguments, and again where a size
+    differs that was fixed so far; from then on that size may vary. Tensors and arrays are arguments of the program; other
+    Python values are constants of the trace. Variables that it changes are updated in place. Under a `GradientTape` it runs
+    op by op.
+
+    Args:
+        fn: the function; without it, a decorator is returned.
+        input_signature, jit_compile, reduce_retracing, autograph: accepted for compatibility with `tf.function`; no effect.
+        name: name of the graph.
+
+    Returns:
+        A callable with `.python_function`, `.graph`, `.traces` and `.report()`.
+
+    Example:
+
+    >>> import graphkeras as keras
+    >>> @keras.function
+    ... def double(x):
+    ...     return x + x
+    >>> double(keras.ops.convert_to_tensor([1.0, 2.0])).tolist()
+    [2.0, 4.0]
+    """
+    if fn is None:
+        return functools.partial(function, name=name)
+    return Function(fn, name)

@@ -1,0 +1,77 @@
+"""Where a node comes from: layer path, the user's own line, and the rule that made it."""
+
+import contextvars
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Origin of a node.
+
+    Args:
+        layer: path of the layer, e.g. `"model/head"`, with its class behind it in parentheses where known.
+        file: the user's file, empty where unknown.
+        line: line in that file.
+        rule: name of the rewrite rule or gradient that made the node, empty for traced code.
+    """
+
+    layer: str = ""
+    file: str = ""
+    line: int = 0
+    rule: str = ""
+
+    def __str__(self):
+        parts = [f"layer '{self.layer}'"] if self.layer else []
+        if self.file:
+            parts.append(f"called at {self.file}:{self.line}")
+        if self.rule:
+            parts.append(f"made by {self.rule}")
+        return ", ".join(parts)
+
+
+_layers: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("graphkeras_layers", default=())
+_override: contextvars.ContextVar[Origin | None] = contextvars.ContextVar("graphkeras_origin", default=None)
+
+
+def _user_line() -> tuple[str, int]:
+    frame = sys._getframe(1)
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith(_PACKAGE) and not filename.startswith("<frozen"):
+            return filename, frame.f_lineno
+        frame = frame.f_back
+    return "", 0
+
+
+def current_origin() -> Origin:
+    """The origin a node made now would get: the layers being called and the nearest line outside the package."""
+    override = _override.get()
+    if override is not None:
+        return override
+    file, line = _user_line()
+    return Origin("/".join(_layers.get()), file, line)
+
+
+@contextmanager
+def layer_scope(label: str):
+    """Nodes made inside belong to this layer (nested scopes join with '/')."""
+    token = _layers.set((*_layers.get(), label))
+    try:
+        yield
+    finally:
+        _layers.reset(token)
+
+
+@contextmanager
+def origin_scope(origin: Origin, rule: str = ""):
+    """Nodes made inside get this origin; `rule` names what made them."""
+    token = _override.set(replace(origin, rule=rule) if rule else origin)
+    try:
+        yield
+    finally:
+        _override.reset(token)

@@ -1,0 +1,78 @@
+"""The trace that is being recorded in this context, if any: which value each variable has, and what was written."""
+
+import contextvars
+from contextlib import contextmanager
+
+from graphkeras.ir.node import Node, Value, VariableRef
+from graphkeras.ir.registry import make_node
+from graphkeras.ir.spec import TensorSpec
+
+_scope: contextvars.ContextVar["TraceScope | None"] = contextvars.ContextVar("graphkeras_trace_scope", default=None)
+
+
+class TraceScope:
+    """Variables are read as they were before the program runs; a write changes what later reads of this trace see, and only
+    the last value of each variable becomes an effect of the graph.
+
+    Attributes:
+        reads: for each variable (by id) the values that stood for it, oldest first.
+    """
+
+    def __init__(self):
+        self._variables: dict[int, object] = {}
+        self._current: dict[int, Value] = {}
+        self._refs: dict[int, VariableRef] = {}
+        self._names: set[str] = set()
+        self.reads: dict[int, list[Value]] = {}
+
+    def ref(self, variable) -> VariableRef:
+        """The reference that nodes of this trace use for a variable, with a name that is unique in the trace."""
+        key = id(variable)
+        if key not in self._refs:
+            name, number = variable.path, 0
+            while name in self._names:
+                number += 1
+                name = f"{variable.path}:{number}"
+            self._names.add(name)
+            self._variables[key] = variable
+            self._refs[key] = VariableRef(name, TensorSpec(variable.shape, variable.dtype), variable)
+        return self._refs[key]
+
+    def read(self, variable) -> Value:
+        """The value a variable has at this point of the trace."""
+        key = id(variable)
+        if key not in self._current:
+            value = Value(make_node("read_variable", (), {"variable": self.ref(variable)}))
+            self._current[key] = value
+            self.reads[key] = [value]
+        return self._current[key]
+
+    def assign(self, variable, value: Value) -> None:
+        """From here on the variable has this value."""
+        self.ref(variable)
+        self._current[id(variable)] = value
+        self.reads.setdefault(id(variable), []).append(value)
+
+    def effects(self) -> list[Node]:
+        """One write per variable that was changed, in the order of their first use."""
+        nodes = []
+        for key, ref in self._refs.items():
+            value = self._current.get(key)
+            if value is not None and not (value.node.op == "read_variable" and value.node.attrs["variable"] == ref):
+                nodes.append(make_node("assign_variable", (value,), {"variable": ref}))
+        return nodes
+
+
+def current_scope() -> TraceScope | None:
+    """The trace being recorded, or None."""
+    return _scope.get()
+
+
+@contextmanager
+def tracing(scope: TraceScope | None):
+    """Records into `scope`; with None, suspends tracing, so that variables are read and written at once."""
+    token = _scope.set(scope)
+    try:
+        yield scope
+    finally:
+        _scope.reset(token)
