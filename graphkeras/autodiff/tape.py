@@ -167,8 +167,10 @@ class GradientTape:
     def _stand_ins(self, source):
         if isinstance(source, Variable):
             return self._reads.get(id(source), (source, []))[1]
-        if isinstance(source, (Tensor, SymbolicTensor)):
+        if isinstance(source, SymbolicTensor):
             return [source]
+        if isinstance(source, Tensor):
+            return [source] if id(source) in self._watched else []
         raise ArgumentError("A source must be a tensor or variable.", got=repr(source), expected="a tensor or variable")
 
     @staticmethod

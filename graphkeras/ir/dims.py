@@ -8,6 +8,8 @@ remainders and maxima are opaque atoms with the usual rules for exact division.
 import ast
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
 from graphkeras.ir.errors import ShapeError
 
 # A monomial is a sorted tuple of (atom, power); an atom is a symbol's name or an opaque (operator, left, right).
@@ -49,20 +51,22 @@ class Dim:
         return isinstance(other, Dim) and self.terms == other.terms
 
     def __add__(self, other):
-        return _sum((self, 1), (other, 1))
+        return _sum((self, 1), (other, 1)) if _is_size(other) else NotImplemented
 
     __radd__ = __add__
 
     def __sub__(self, other):
-        return _sum((self, 1), (other, -1))
+        return _sum((self, 1), (other, -1)) if _is_size(other) else NotImplemented
 
     def __rsub__(self, other):
-        return _sum((other, 1), (self, -1))
+        return _sum((other, 1), (self, -1)) if _is_size(other) else NotImplemented
 
     def __neg__(self):
         return _sum((self, -1))
 
     def __mul__(self, other):
+        if not _is_size(other):
+            return NotImplemented
         terms: dict = {}
         for m1, c1 in self.terms:
             for m2, c2 in _terms(other):
@@ -76,17 +80,21 @@ class Dim:
     __rmul__ = __mul__
 
     def __floordiv__(self, other):
+        if not _is_size(other):
+            return NotImplemented
         exact = divide_exactly(self, other)
         return _opaque("//", self, other) if exact is None else exact
 
     def __rfloordiv__(self, other):
-        return _opaque("//", other, self)
+        return _opaque("//", other, self) if _is_size(other) else NotImplemented
 
     def __mod__(self, other):
+        if not _is_size(other):
+            return NotImplemented
         return 0 if divide_exactly(self, other) is not None else _opaque("%", self, other)
 
     def __rmod__(self, other):
-        return _opaque("%", other, self)
+        return _opaque("%", other, self) if _is_size(other) else NotImplemented
 
     def __ge__(self, other):
         return _decide(self - other, f"{self} >= {other}")
@@ -158,6 +166,10 @@ class Dim:
             sign = "-" if coefficient < 0 else "+"
             text += (f" {sign} " if text else ("-" if coefficient < 0 else "")) + "*".join(factors)
         return text
+
+
+def _is_size(value) -> bool:
+    return isinstance(value, (int, Dim, np.integer)) and not isinstance(value, bool)
 
 
 def _atom_value(atom, env):

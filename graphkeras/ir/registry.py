@@ -1,7 +1,9 @@
 """The op record: everything known about an operation, in one place, and the table of all of them."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from graphkeras.ir.dims import Dim, dim_symbols
@@ -130,6 +132,19 @@ def op_def(name: str) -> OpDef:
         return REGISTRY[name]
     except KeyError:
         raise GraphError(f"op '{name}' is not registered.", got=name, expected="a name in graphkeras.ir.registry.REGISTRY") from None
+
+
+@cache
+def _arity(body) -> int | None:
+    kinds = [p.kind for p in inspect.signature(body).parameters.values()]
+    positional = kinds.count(inspect.Parameter.POSITIONAL_OR_KEYWORD) + kinds.count(inspect.Parameter.POSITIONAL_ONLY)
+    return None if inspect.Parameter.VAR_POSITIONAL in kinds else positional - 1
+
+
+def arity(name: str) -> int | None:
+    """How many inputs an elementwise op takes, as its body says; None where only inference can tell."""
+    body = op_def(name).body
+    return None if body is None else _arity(body)
 
 
 def infer_specs(name: str, specs: Sequence[TensorSpec], attrs, subgraphs=()) -> tuple[TensorSpec, ...]:

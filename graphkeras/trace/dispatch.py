@@ -12,6 +12,7 @@ from graphkeras.trace.recorders import recorders
 from graphkeras.trace.symbolic import SymbolicTensor
 from graphkeras.trace.tensor import Tensor, as_array
 
+
 def is_tensor(x) -> bool:
     """True for eager and symbolic tensors and variables."""
     return isinstance(x, TensorBase)

@@ -12,9 +12,10 @@ from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace.base import TensorBase
 from graphkeras.trace.dispatch import apply, as_value, convert_to_tensor
 from graphkeras.trace.naming import auto_name, current_path
-from graphkeras.trace.recorders import recorders
+from graphkeras.trace.recorders import not_recording, recorders
 from graphkeras.trace.scope import current_scope, tracing
 from graphkeras.trace.settings import floatx
+from graphkeras.trace.stateless import get_stateless_scope, suspended
 from graphkeras.trace.symbolic import SymbolicTensor
 from graphkeras.trace.tensor import Tensor
 
@@ -29,6 +30,13 @@ def aligned_empty(shape, dtype) -> np.ndarray:
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes].view(dtype).reshape(shape)
+
+
+@contextmanager
+def outside():
+    """Leaves traces, tapes and stateless scopes for a while: what runs inside happens at once and for real."""
+    with tracing(None), not_recording(), suspended():
+        yield
 
 
 @contextmanager
@@ -102,14 +110,14 @@ class Variable(TensorBase):
                 )
             self._dtype = dtype_name(dtype) if dtype is not None else floatx()
             shape = tuple(int(d) for d in shape)
-            with tracing(None):
+            with outside():
                 value = initializer(shape, dtype=self._dtype)
         else:
             value = initializer
             if dtype is None:
                 dtype = getattr(initializer, "dtype", None)
             self._dtype = dtype_name(dtype) if dtype is not None else floatx()
-        with tracing(None):
+        with outside():
             array = self._as_array(value)
         if shape is not None and array.shape != tuple(shape):
             raise ShapeError(
@@ -149,12 +157,15 @@ class Variable(TensorBase):
     @property
     def value(self) -> Tensor | SymbolicTensor:
         """The value: a symbolic tensor inside a trace, else an eager tensor that later writes do not change."""
+        stateless = get_stateless_scope()
         scope = current_scope()
-        if scope is not None:
-            tensor = SymbolicTensor.wrap(scope.read(self))
-        else:
-            self._shared = True
-            tensor = Tensor.wrap(self._array)
+        tensor = stateless.get_current_value(self) if stateless is not None else None
+        if tensor is None:
+            if scope is not None:
+                tensor = SymbolicTensor.wrap(scope.read(self))
+            else:
+                self._shared = True
+                tensor = Tensor.wrap(self._array)
         for recorder in recorders():
             recorder.saw_variable(self, tensor)
         dtype = _autocast.get()
@@ -168,17 +179,26 @@ class Variable(TensorBase):
         Raises:
             ShapeError: where the shape differs from the variable's.
         """
-        scope = current_scope()
+        scope, stateless = current_scope(), get_stateless_scope()
+        if stateless is not None:
+            tensor = self.as_value_of(value)
+            stateless.add_update((self, tensor))
+            return tensor
         if scope is None:
             array = self._as_array(value)
             if array.shape != self.shape:
                 self._wrong_shape(array.shape)
             self._adopt(array)
             return self.value
+        tensor = self.as_value_of(value)
+        scope.assign(self, as_value(tensor))
+        return tensor
+
+    def as_value_of(self, value) -> Tensor | SymbolicTensor:
+        """`value` as a tensor of this variable's dtype; raises ShapeError where it has another shape."""
         tensor = convert_to_tensor(value, self._dtype)
         if tensor.spec.shape != self.shape:
             self._wrong_shape(tensor.spec.keras_shape)
-        scope.assign(self, as_value(tensor))
         return tensor
 
     def _wrong_shape(self, shape):

@@ -1,0 +1,161 @@
+import numpy as np
+import pytest
+
+from graphkeras import ops
+from graphkeras.autodiff import GradientTape
+from graphkeras.debug import flags
+from graphkeras.runtime.function import function
+from graphkeras.ir.errors import ShapeError, TraceError
+from graphkeras.trace import Tensor, Variable
+
+
+def test_one_trace_serves_all_batch_sizes():
+    calls = []
+
+    @function
+    def f(x, y):
+        calls.append(1)
+        return ops.sum(x, axis=1) + y
+
+    for n in (32, 7, 300, 2):
+        x, y = np.ones((n, 3), "float32"), np.arange(n, dtype="float32")
+        np.testing.assert_array_equal(f(x, y).numpy(), 3 + y)
+    assert len(calls) == 1 and len(f.traces) == 1 and "first call" in f.report()
+
+
+def test_retraces_give_their_reason():
+    @function
+    def f(x):
+        return x * 2
+
+    f(np.ones((4, 3), "float32"))
+    f(np.ones((4, 5), "float32"))
+    f(np.ones((4, 9), "float32"))
+    assert len(f.traces) == 2 and "axis 1: 3 -> 5" in f.traces[1].reason
+    f(np.ones((4, 3), "int32"))
+    assert "dtypes or ranks" in f.traces[2].reason
+
+
+def test_nested_structures_and_python_constants():
+    @function
+    def f(data, scale, flag=False):
+        return {"sum": data["a"] + data["b"][0] * scale, "none": None, "pair": (data["a"], [data["b"][0]]), "flag": ops.ones(()) if flag else None}
+
+    a, b = Tensor([1.0]), Tensor([2.0])
+    result = f({"a": a, "b": [b]}, 3.0)
+    assert result["sum"].tolist() == [7.0] and result["none"] is None and result["pair"][1][0].tolist() == [2.0] and result["flag"] is None
+    assert float(f({"a": a, "b": [b]}, 3.0, flag=True)["flag"]) == 1.0
+    assert f({"a": a, "b": [b]}, 5.0)["sum"].tolist() == [11.0]
+
+
+@pytest.mark.parametrize("mode", ["compiled", "strict", "eager"])
+def test_variables_are_updated_in_place(mode):
+    v = Variable([1.0, 2.0], name="v")
+
+    @function
+    def step(x):
+        v.assign_add(x)
+        return v * 2
+
+    with flags.EXECUTION(mode):
+        assert step(Tensor([1.0, 1.0])).tolist() == [4.0, 6.0]
+        assert step(Tensor([1.0, 1.0])).tolist() == [6.0, 8.0]
+    assert v.numpy().tolist() == [3.0, 4.0]
+
+
+def test_results_do_not_alias_inputs_variables_or_each_other():
+    v = Variable([1.0, 2.0], name="v")
+
+    @function
+    def f(x):
+        return x, v + 0.0, v
+
+    x = np.array([5.0, 6.0], "float32")
+    first = f(x)
+    x[:] = 0
+    v.assign([9.0, 9.0])
+    second = f(x)
+    assert [r.tolist() for r in first] == [[5.0, 6.0], [1.0, 2.0], [1.0, 2.0]]
+    assert [r.tolist() for r in second] == [[0.0, 0.0], [9.0, 9.0], [9.0, 9.0]]
+
+
+def test_a_tape_sees_through_a_function():
+    w = Variable(3.0)
+
+    @function
+    def f(x):
+        return x * w * w
+
+    with GradientTape() as tape:
+        y = f(Tensor(2.0))
+    assert float(tape.gradient(y, w)) == 12.0
+
+
+def test_methods_and_wrapped_names():
+    class Model:
+        def __init__(self):
+            self.scale = Variable(2.0)
+
+        @function
+        def call(self, x):
+            """Scales."""
+            return x * self.scale
+
+    a, b = Model(), Model()
+    b.scale.assign(5.0)
+    assert float(a.call(Tensor(1.0))) == 2.0 and float(b.call(Tensor(1.0))) == 5.0
+    assert Model.call.__doc__ == "Scales." and a.call is a.call
+
+
+def test_a_function_calls_another():
+    inner = function(lambda x: ops.tanh(x))
+    outer = function(lambda x: inner(x) + 1)
+    assert float(outer(Tensor(0.0))) == 1.0
+    assert inner.traces == []
+
+
+def test_python_decisions_on_values_name_the_users_line():
+    @function
+    def f(x):
+        if ops.sum(x) > 0:
+            return x
+        return -x
+
+    with pytest.raises(TraceError, match="ops.cond") as error:
+        f(np.ones(3, "float32"))
+    assert "test_function.py" in str(error.value)
+
+
+def test_code_that_needs_a_fixed_size_gets_one():
+    @function
+    def f(x):
+        return sum(x[i] for i in range(len(x)))
+
+    assert float(f(np.ones(4, "float32"))) == 4.0
+    assert "fixed sizes" in f.traces[0].reason
+
+
+def test_the_graph_is_there_after_the_first_call():
+    f = function(lambda x: x + 1)
+    with pytest.raises(TraceError, match="has not been called"):
+        _ = f.graph
+    f(np.ones(3, "float32"))
+    assert [n.op for n in f.graph.nodes][-1] == "add"
+
+
+def test_errors_of_the_program_change_nothing():
+    v = Variable(1.0)
+
+    @function
+    def f(x, i):
+        v.assign_add(1.0)
+        return ops.take(x, i, axis=0)
+
+    with pytest.raises(Exception, match="7"):
+        f(np.ones(3, "float32"), np.array([1, 7], "int32"))
+    assert float(v) == 1.0
+
+
+def test_shape_errors_name_the_users_line():
+    with pytest.raises(ShapeError, match="test_function.py"):
+        function(lambda a, b: ops.matmul(a, b))(np.ones((2, 3), "float32"), np.ones((4, 3), "float32"))
