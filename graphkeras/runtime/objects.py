@@ -1,0 +1,286 @@
+"""Kernels in memory: found by the hash of their source, loaded from the cache, compiled only when nobody has them.
+
+Object code is loaded by LLVM's loader (`llvmlite.binding`), without Numba. All kernels that are asked for together share one
+engine, which is freed with the last of them. Equal sources share one piece of code, however many programs use them.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import json
+import linecache
+import os
+import re
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graphkeras.debug import flags
+from graphkeras.runtime import compile_pool
+from graphkeras.runtime.cache import DiskCache, get_cache
+from graphkeras.runtime.errors import LoadError
+
+ABI_VERSION = 1
+
+
+@dataclass(frozen=True)
+class KernelSource:
+    """What a kernel is made of.
+
+    Args:
+        body: Canonical source of `kernel(args, lo, hi, scratch)`: the only part, with `namespace`, that decides about the code.
+        name: Readable name, for tables and traces.
+        origins: Where its nodes come from (layer paths, user lines), for the manifest.
+        readable: The source with comments, for people; `body` if empty.
+        namespace: `"simd"` for kernels, `"atomics"` for the native loop.
+    """
+
+    body: str
+    name: str = "kernel"
+    origins: tuple[str, ...] = ()
+    readable: str = ""
+    namespace: str = "simd"
+
+    @property
+    def key(self) -> str:
+        """The cache key: 64 hexadecimal digits, for this machine, toolchain and the flags now in force."""
+        return _key(self.body, self.namespace, flags.key_text())
+
+    def manifest(self) -> dict:
+        """What is kept beside the object code, for inspection only."""
+        return {
+            "name": self.name,
+            "origins": list(self.origins),
+            "namespace": self.namespace,
+            "body": self.body,
+            "readable": self.readable or self.body,
+        }
+
+
+class _Code:
+    """Loaded machine code of one key; its engine lives as long as any code in it."""
+
+    __slots__ = ("address", "size", "files", "_engine", "__weakref__")
+
+    def __init__(self, address, size, engine):
+        self.address, self.size, self._engine = address, size, engine
+        self.files = set()  # names under which linecache knows its source
+
+
+class Kernel:
+    """A kernel that can be called.
+
+    Attributes:
+        source: Its `KernelSource`.
+        key: Its cache key.
+        address: Address of the C function; valid as long as this object lives.
+        code_size: Bytes of object code.
+        compiled: Whether it was compiled now (`True`) or found (`False`).
+    """
+
+    __slots__ = ("source", "key", "compiled", "_code")
+
+    def __init__(self, source, key, code, compiled):
+        self.source, self.key, self.compiled, self._code = source, key, compiled, code
+
+    @property
+    def address(self) -> int:
+        return self._code.address
+
+    @property
+    def code_size(self) -> int:
+        return self._code.size
+
+    @property
+    def file_name(self) -> str:
+        """The name under which `linecache` knows the readable source."""
+        return f"<graphkeras kernel {self.source.name} {self.key[:12]}>"
+
+    def __repr__(self):
+        return f"<Kernel {self.source.name} {self.key[:12]} at {self.address:#x}>"
+
+
+_loaded: weakref.WeakValueDictionary[str, _Code] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def load_kernels(sources: Sequence[KernelSource], cache: DiskCache | None = None) -> list[Kernel]:
+    """Kernels for `sources`, in order; equal sources share code.
+
+    Args:
+        sources: What to load.
+        cache: Where object code is kept; by default the cache of the flag `CACHE`.
+
+    Raises:
+        CompileError: A source does not compile.
+
+    Example:
+
+    >>> from graphkeras.runtime.objects import KernelSource, load_kernels
+    >>> body = "def kernel(args, lo, hi, scratch):\\n    args[1] = hi - lo\\n"
+    >>> kernel, = load_kernels([KernelSource(body, name="count")])
+    """
+    cache = get_cache() if cache is None else cache
+    with _lock:
+        codes: dict[str, _Code] = {}
+        objects: dict[str, bytes] = {}
+        missing: dict[str, KernelSource] = {}
+        keys = [source.key for source in sources]
+        for key, source in zip(keys, sources):
+            if key in codes or key in objects or key in missing:
+                continue
+            code = _loaded.get(key)
+            if code is not None:
+                codes[key] = code
+                continue
+            data = cache.get(key)
+            if data is None:
+                missing[key] = source
+            else:
+                objects[key] = data
+        if missing:
+            objects.update(_compile(missing, cache))
+        if objects:
+            codes.update(_link(objects))
+        kernels = [Kernel(source, key, codes[key], key in missing) for key, source in zip(keys, sources)]
+    for kernel in kernels:
+        _register_readable(kernel)
+    return kernels
+
+
+def prepare_compiler(likely: KernelSource) -> None:
+    """Start the compiling processes now, so that they get ready while the program is traced; returns at once.
+
+    Args:
+        likely: A kernel that any filled cache has; if this one has it, nothing is started.
+    """
+    count = compile_pool.wanted_workers()
+    if count and likely.key not in get_cache():
+        compile_pool.pool.prepare(count)
+
+
+def _compile(missing, cache):
+    start = time.perf_counter()
+    level = flags.OPT_LEVEL.value
+    jobs = [compile_pool.CompileJob(source.body, _symbol(key), source.namespace, level) for key, source in missing.items()]
+    objects = dict(zip(missing, compile_pool.pool.compile(jobs), strict=True))
+    for key, data in objects.items():
+        cache.put(key, data, missing[key].manifest())
+    if flags.DEBUG.value >= 1:
+        names = ", ".join(source.name for source in missing.values())
+        print(f"graphkeras: compiled {len(jobs)} kernels in {time.perf_counter() - start:.2f} s: {names}")
+    return objects
+
+
+def _symbol(key):
+    return "gk_" + key
+
+
+def _register_readable(kernel):
+    name, files = kernel.file_name, kernel._code.files
+    if name not in files:
+        if not files:
+            weakref.finalize(kernel._code, _forget_readable, files).atexit = False
+        files.add(name)
+        text = kernel.source.readable or kernel.source.body
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+
+
+def _forget_readable(files):
+    for name in files:
+        linecache.cache.pop(name, None)
+
+
+# Keys
+
+
+def _key(body, namespace, flag_text):
+    parts = [str(ABI_VERSION), _toolchain(), flag_text, namespace, body]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+@functools.cache
+def _toolchain() -> str:
+    """A text that changes with anything but the source that decides about the object code."""
+    from graphkeras.lowering.cpu import target
+
+    return f"{target.fingerprint()} numba {_numba_version()} emitters {_emitters()}"
+
+
+def _numba_version():
+    # Importing Numba takes as long as all the rest of a warm start, and importlib.metadata a third of it.
+    spec = importlib.util.find_spec("numba")
+    if spec is None or not spec.origin:
+        return "none"
+    text = (Path(spec.origin).parent / "_version.py").read_text()
+    match = re.search(r'"version":\s*"([^"]+)"', text) or re.search(r"version\s*=\s*['\"]([^'\"]+)", text)
+    return match.group(1) if match else hashlib.sha256(text.encode()).hexdigest()
+
+
+def _emitters():
+    """Digest of the modules that turn a kernel's source into LLVM code: another version of them makes other kernels."""
+    digest = hashlib.sha256()
+    for path in emitter_files():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def emitter_files() -> list[Path]:
+    """The compiler, the SIMD language and what that imports from its folder."""
+    here = Path(__file__).parent
+    lowering = here.parent / "lowering" / "cpu"
+    found = [here / "compiler.py", here / "atomics.py", lowering / "simd.py"]
+    for path in found:  # grows meanwhile
+        for module, names in _IMPORT.findall(path.read_text()):
+            imported = [module] if module else [name.split()[0] for name in names.split(",")]
+            candidates = (lowering / f"{name}.py" for name in imported)
+            found += [candidate for candidate in candidates if candidate not in found and candidate.exists()]
+    return found
+
+
+_IMPORT = re.compile(r"^\s*from graphkeras\.lowering\.cpu(?:\.(\w+))? import ([\w, ]+)", re.MULTILINE)
+
+
+# Linking
+
+
+@functools.cache
+def _llvm():
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm, llvm.Target.from_triple(llvm.get_process_triple())
+
+
+def _link(objects):
+    """Load object code into one engine."""
+    llvm, target = _llvm()
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target.create_target_machine(jit=True))
+    for data in objects.values():
+        engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+    engine.finalize_object()
+    codes = {}
+    for key, data in objects.items():
+        address = engine.get_function_address(_symbol(key))
+        if not address:
+            raise LoadError(
+                f"object code of kernel {key[:12]} does not define its function.",
+                expected=_symbol(key),
+                where=f"cache folder {get_cache().folder}",
+                mend="empty the cache: graphkeras.runtime.cache.clear()",
+            )
+        codes[key] = _loaded[key] = _Code(address, len(data), engine)
+    return codes
+
+
+def _new_lock_after_fork():
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock_after_fork)
