@@ -1,0 +1,225 @@
+"""Ops that read or write at computed places: gather, scatter_add, concatenate, pad."""
+
+import numpy as np
+
+from graphkeras.ir.dtypes import INTEGERS
+from graphkeras.ir.errors import ArgumentError, DataError, DTypeError, ShapeError
+from graphkeras.ir.registry import ErrorSample, Sample, register_op
+from graphkeras.ir.samples import booleans, exactly, integers, uniform
+from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops.inference import NUMERIC, join_dim, require_axis, require_dtype, require_equal_dtypes, scalar_like, show
+from graphkeras.ops.sources import filled
+from graphkeras.trace import prim
+
+
+def _gathered_shape(x, indices, axis):
+    return (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+def _gather_infer(x, indices, *, axis):
+    require_dtype("gather", [indices], INTEGERS, "integer")
+    require_axis("gather", axis, x.rank)
+    return x.with_shape(_gathered_shape(x, indices, axis))
+
+
+def check_indices(op, indices, dim):
+    """Raises DataError for an index outside [-dim, dim)."""
+    # Unsigned indices must not wrap when they are compared with -dim.
+    bad = (indices >= dim) if indices.dtype.kind == "u" else (indices >= dim) | (indices < -dim)
+    if bad.any():
+        position = int(np.argmax(bad))
+        value = int(indices.reshape(-1)[position])
+        raise DataError(
+            f"{op}: index {value} is out of range for an axis of size {dim}.",
+            got=f"{value} at flat position {position} of indices of shape {indices.shape}",
+            expected=f"integers in [{-dim}, {dim})",
+            mend="check the indices, or the size of the table (e.g. input_dim of an Embedding)",
+        )
+
+
+def _gather_eager(x, indices, *, axis):
+    check_indices("gather", indices, x.shape[axis])
+    return np.asarray(np.take(x, indices.astype(np.int64), axis=axis))
+
+
+def _gather_vjp(ct, x, indices, y, *, axis):
+    zeros = filled(0, x.spec.shape, ct.dtype, like=ct)
+    return prim.scatter_add(zeros, indices, ct, axis=axis), None
+
+
+_AXIS_0 = {"axis": 0}
+
+register_op(
+    "gather",
+    kind="index",
+    infer=_gather_infer,
+    eager=_gather_eager,
+    vjp=_gather_vjp,
+    lower={"cpu": "gather"},
+    samples=[
+        Sample((uniform((5, 3)), integers((4,), 0, 5)), _AXIS_0),
+        Sample((uniform((5, 33)), integers((2, 3), -5, 5)), _AXIS_0),
+        Sample((uniform((2, 5, 3)), integers((4,), -5, 5)), {"axis": 1}),
+        Sample((uniform((3, 6)), integers((2, 2), 0, 6)), {"axis": 1}),
+        Sample((uniform((7,)), integers((), 0, 7, "int64")), _AXIS_0),
+        Sample((booleans((7,)), integers((9,), 0, 7, "uint8")), _AXIS_0),
+    ],
+    errors=[
+        ErrorSample((uniform((5, 3)), uniform((4,))), _AXIS_0, raises=DTypeError, match="needs integer elements"),
+        ErrorSample((uniform((5, 3)), integers((4,))), {"axis": 2}, raises=ArgumentError, match="out of range for rank 2"),
+    ],
+)
+
+
+def _scatter_add_infer(x, indices, updates, *, axis):
+    require_dtype("scatter_add", [x, updates], NUMERIC, "numeric")
+    require_equal_dtypes("scatter_add", [x, updates])
+    require_dtype("scatter_add", [indices], INTEGERS, "integer")
+    require_axis("scatter_add", axis, x.rank)
+    expected = _gathered_shape(x, indices, axis)
+    if len(expected) != updates.rank or any(join_dim(a, b) is None for a, b in zip(expected, updates.shape)):
+        raise ShapeError(
+            f"scatter_add: updates have shape {updates.shape}, not {expected}.",
+            got=show([x, indices, updates]),
+            expected="the shape that gather(x, indices, axis) has",
+            mend="broadcast the updates to that shape first",
+        )
+    return x
+
+
+def _scatter_add_eager(x, indices, updates, *, axis):
+    check_indices("scatter_add", indices, x.shape[axis])
+    result = x.copy()
+    # (..., axis, ...) -> (axis, ...); updates: the axes of the indices come first.
+    moved = np.moveaxis(updates, tuple(range(axis, axis + indices.ndim)), tuple(range(indices.ndim)))
+    np.add.at(np.moveaxis(result, axis, 0), indices.astype(np.int64), moved)
+    return result
+
+
+register_op(
+    "scatter_add",
+    kind="index",
+    infer=_scatter_add_infer,
+    eager=_scatter_add_eager,
+    vjp=lambda ct, x, indices, updates, y, *, axis: (ct, None, prim.gather(ct, indices, axis=axis)),
+    lower={"cpu": "scatter_add"},
+    cost=lambda x, indices, updates, outputs, *, axis: updates.size,
+    samples=[
+        Sample((uniform((5, 3)), integers((4,), 0, 5), uniform((4, 3))), _AXIS_0),
+        Sample((uniform((5, 33)), integers((2, 6), -5, 5), uniform((2, 6, 33))), _AXIS_0),
+        Sample((uniform((2, 5, 3)), integers((4,), 0, 5), uniform((2, 4, 3))), {"axis": 1}),
+        Sample((uniform((7,)), exactly([2, 2, 2, 0], "int32"), uniform((4,))), _AXIS_0),
+    ],
+    errors=[
+        ErrorSample((uniform((5, 3)), integers((4,)), uniform((4, 2))), _AXIS_0, raises=ShapeError, match="updates have shape"),
+        ErrorSample((uniform((5,)), uniform((4,)), uniform((4,))), _AXIS_0, raises=DTypeError, match="needs integer elements"),
+    ],
+)
+
+
+def _concatenate_infer(*xs, axis):
+    if not xs:
+        raise ArgumentError("concatenate: no tensors were given.", got="an empty list", expected="at least one tensor")
+    require_equal_dtypes("concatenate", xs)
+    require_axis("concatenate", axis, xs[0].rank)
+    shape = list(xs[0].shape)
+    for x in xs[1:]:
+        joined = [join_dim(a, b) for a, b in zip(shape, x.shape)]
+        if x.rank != len(shape) or any(d is None for i, d in enumerate(joined) if i != axis):
+            raise ShapeError(
+                f"concatenate: shapes {xs[0].shape} and {x.shape} differ off axis {axis}.",
+                got=show(xs),
+                expected=f"equal shapes, except on axis {axis}",
+                mend="check the axis, or pad the inputs to one size",
+            )
+        joined[axis] = shape[axis] + x.shape[axis]
+        shape = joined
+    return TensorSpec(tuple(shape), xs[0].dtype)
+
+
+def _concatenate_vjp(ct, *values, axis):
+    xs = values[:-1]
+    rank, start, parts = ct.ndim, 0, []
+    for x in xs:
+        stop = start + x.spec.shape[axis]
+        starts = tuple(start if i == axis else 0 for i in range(rank))
+        stops = tuple(stop if i == axis else d for i, d in enumerate(x.spec.shape))
+        parts.append(prim.slice(ct, starts=starts, stops=stops, strides=(1,) * rank))
+        start = stop
+    return tuple(parts)
+
+
+register_op(
+    "concatenate",
+    kind="index",
+    infer=_concatenate_infer,
+    eager=lambda *xs, axis: np.concatenate(xs, axis),
+    vjp=_concatenate_vjp,
+    lower={"cpu": "concatenate"},
+    cost=lambda *xs, outputs, axis: 0,
+    samples=[
+        Sample((uniform((2, 3)), uniform((4, 3))), _AXIS_0),
+        Sample((uniform((2, 3)), uniform((2, 19)), uniform((2, 1))), {"axis": 1}),
+        Sample((uniform((2, 3, 4)), uniform((2, 0, 4)), uniform((2, 5, 4))), {"axis": 1}),
+        Sample((integers((3,)),), _AXIS_0),
+        Sample((booleans((3,)), booleans((2,))), _AXIS_0),
+    ],
+    errors=[
+        ErrorSample((uniform((2, 3)), uniform((2, 4))), _AXIS_0, raises=ShapeError, match="differ off axis 0"),
+        ErrorSample((uniform((2, 3)), uniform((2,))), _AXIS_0, raises=ShapeError, match="differ off axis 0"),
+        ErrorSample((uniform((2,)), integers((2,))), _AXIS_0, raises=DTypeError, match="different dtypes"),
+        ErrorSample((), _AXIS_0, raises=ArgumentError, match="no tensors"),
+    ],
+)
+
+
+def _pad_infer(x, value, *, low, high):
+    require_equal_dtypes("pad", [x, value])
+    if value.rank or not len(low) == len(high) == x.rank:
+        raise ShapeError(
+            f"pad: {len(low)} and {len(high)} widths and a value of rank {value.rank} for rank {x.rank}.",
+            got=show([x, value]),
+            expected="one width per axis and side, and a scalar value",
+        )
+    if any(isinstance(w, int) and w < 0 for w in (*low, *high)):
+        raise ArgumentError(
+            "pad: widths must not be negative.",
+            got=f"low={low}, high={high}",
+            expected="widths >= 0",
+            mend="cut with a slice instead",
+        )
+    return x.with_shape(tuple(a + d + b for a, d, b in zip(low, x.shape, high)))
+
+
+def _pad_eager(x, value, *, low, high):
+    result = np.full([a + d + b for a, d, b in zip(low, x.shape, high)], value, x.dtype)
+    result[tuple(slice(a, a + d) for a, d in zip(low, x.shape))] = x
+    return result
+
+
+def _pad_vjp(ct, x, value, y, *, low, high):
+    shape = x.spec.shape
+    inner = prim.slice(ct, starts=low, stops=tuple(a + d for a, d in zip(low, shape)), strides=(1,) * len(shape))
+    border = prim.pad(filled(0, shape, ct.dtype, like=ct), scalar_like(1, ct), low=low, high=high)
+    return inner, prim.reduce_sum(ct * border, axes=tuple(range(ct.ndim)), keepdims=False)
+
+
+register_op(
+    "pad",
+    kind="index",
+    infer=_pad_infer,
+    eager=_pad_eager,
+    vjp=_pad_vjp,
+    lower={"cpu": "pad"},
+    cost=lambda x, value, outputs, *, low, high: 0,
+    samples=[
+        Sample((uniform((2, 3)), uniform(())), {"low": (1, 0), "high": (0, 2)}),
+        Sample((uniform((2, 17)), uniform(())), {"low": (0, 3), "high": (0, 5)}),
+        Sample((uniform((4,)), uniform(())), {"low": (0,), "high": (0,)}),
+        Sample((integers((2, 2, 2)), integers(())), {"low": (1, 1, 1), "high": (1, 1, 1)}),
+    ],
+    errors=[
+        ErrorSample((uniform((2,)), uniform(())), {"low": (-1,), "high": (0,)}, raises=ArgumentError, match="must not be negative"),
+        ErrorSample((uniform((2,)), uniform(())), {"low": (1, 1), "high": (0, 0)}, raises=ShapeError, match="for rank 1"),
+    ],
+)
