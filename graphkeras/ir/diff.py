@@ -12,9 +12,9 @@ _MOST = 10
 def structurally_equal(a: Graph, b: Graph) -> bool:
     """True where two graphs compute the same thing in the same way.
 
-    Names of graphs, inputs and numbers of nodes do not count, nor do origins, the order of pure nodes, and how often a scalar constant
-    stands in the graph. The number of equal nodes does: a graph that computes `x + y` twice differs from one that does it once.
-    Variables are compared by name and spec.
+    Names of graphs, inputs and numbers of nodes do not count, nor do origins, the order of pure nodes, and how often a scalar
+    constant stands in the graph. The number of equal nodes does: a graph that computes `x + y` twice differs from one that does
+    it once. Variables are compared by name and spec.
     """
     return not diff(a, b)
 

@@ -161,7 +161,7 @@ class Dim:
             factors = [_atom_text(atom) for atom, power in monomial for _ in range(power)]
             if abs(coefficient) != 1 or not factors:
                 factors.insert(0, str(abs(coefficient)))
-            if len(factors) > 1:  # 2*((b)//(3)) is not 2*(b)//(3)
+            if len(factors) > 1 or coefficient < 0:  # 2*((b)//(3)) is not 2*(b)//(3), nor -((b)//(3)) the same as -(b)//(3)
                 factors = [f"({f})" if f.startswith("(") else f for f in factors]
             sign = "-" if coefficient < 0 else "+"
             text += (f" {sign} " if text else ("-" if coefficient < 0 else "")) + "*".join(factors)

@@ -132,7 +132,9 @@ class Graph:
 
 
 def with_inputs(node: Node, inputs: Sequence[Value]) -> Node:
-    """The same operation on other inputs; specs are inferred anew, the origin stays."""
+    """The same operation on other inputs; specs are inferred anew where those of the inputs differ, the origin stays."""
+    if len(inputs) == len(node.inputs) and all(new.spec == old.spec for new, old in zip(inputs, node.inputs)):
+        return Node(node.op, tuple(inputs), node.attrs, node.specs, node.origin, node.effects, node.subgraphs)
     return make_node(node.op, inputs, node.attrs, origin=node.origin, subgraphs=node.subgraphs)
 
 

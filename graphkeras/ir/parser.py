@@ -200,7 +200,9 @@ class _Parser:
     def statement(self, scope):
         token = self.take("ref", "'%number: spec = op(...)' or 'return'")
         if "." in token.text or token.text in scope.nodes:
-            self._fail(f"{token.text} cannot be defined here", token.offset, expected="a number that is not in use, without '.index'")
+            self._fail(
+                f"{token.text} cannot be defined here", token.offset, expected="a number that is not in use, without '.index'"
+            )
         declared = self.specs() if self.accept(":") else None
         self.need("=")
         op = self.take("name", "the name of an op")
@@ -224,7 +226,9 @@ class _Parser:
         try:
             node = make_node(op.text, inputs, attrs, origin=origin, subgraphs=subgraphs)
         except GraphKerasError as error:
-            self._fail(f"{op.text} refuses its inputs: {error.summary.rstrip('.')}", op.offset, expected=error.expected, mend=error.mend)
+            self._fail(
+                f"{op.text} refuses its inputs: {error.summary.rstrip('.')}", op.offset, expected=error.expected, mend=error.mend
+            )
         except TypeError as error:
             self._fail(f"{op.text} does not take these inputs and attributes ({error})", op.offset)
         if declared is not None and node.specs != declared:
@@ -301,7 +305,9 @@ class _Parser:
         self._fail(f"a value expected, found {token.text!r}", token.offset)
 
     def element(self, value, dtype, token) -> np.ndarray:
-        fits = isinstance(value, bool) if dtype == "bool" else type(value) is int if is_integer(dtype) else type(value) in (int, float)
+        fits = (
+            isinstance(value, bool) if dtype == "bool" else type(value) is int if is_integer(dtype) else type(value) in (int, float)
+        )
         try:
             if not fits:
                 raise OverflowError

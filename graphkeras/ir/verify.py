@@ -158,7 +158,7 @@ class _Checker:
                     f"nothing gives the size '{min(unknown)}' of {node.op} a value",
                     node,
                     got=_specs(node.specs),
-                    expected=f"an input with '{min(unknown)}' alone as one of its sizes; bound are: {', '.join(sorted(bound)) or 'none'}",
+                    expected=f"an input that has '{min(unknown)}' alone as a size; bound: {', '.join(sorted(bound)) or 'none'}",
                 )
 
 
