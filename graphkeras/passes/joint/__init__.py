@@ -1,0 +1,1 @@
+"""Passes that hold before and after differentiation: they keep values and gradients."""

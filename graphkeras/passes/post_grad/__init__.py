@@ -1,0 +1,1 @@
+"""Passes for a graph whose gradients have all been formed."""

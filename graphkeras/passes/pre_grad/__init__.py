@@ -1,0 +1,1 @@
+"""Passes that see a graph before it is differentiated."""
