@@ -1,0 +1,1 @@
+"""Lowering: a scheduled group of nodes becomes kernel source."""

@@ -1,0 +1,111 @@
+"""How a reduction accumulates: start values, one step, and the end of a row.
+
+The order of a sum is part of its meaning here: LANES running sums along a row (or one per column), restarted every CHUNK elements
+(CHUNK_ROWS rows), folded across lanes by a fixed tree, chunks added in order. It depends on the reduced shape alone.
+"""
+
+import math
+
+from graphkeras.ir.node import Node
+from graphkeras.lowering.cpu.source import FLOATING, HALF, Vec, Writer, short_dtype
+
+CHUNK = 4096
+CHUNK_ROWS = 256
+_STEP = {
+    "reduce_sum": "add", "reduce_prod": "mul", "reduce_max": "max", "reduce_min": "min", "reduce_any": "or_", "reduce_all": "and_",
+}  # fmt: skip
+_ACROSS = {
+    "reduce_sum": "hsum", "reduce_prod": "hprod", "reduce_max": "hmax", "reduce_min": "hmin", "reduce_any": "hany", "reduce_all": "hall",
+}  # fmt: skip
+_UNSIGNED = ("u8", "u16", "u32", "u64")
+_BIG = 1 << 62
+
+
+def extreme(dtype: str, lowest: bool):
+    """The least or greatest number of a dtype."""
+    if dtype in FLOATING:
+        return -math.inf if lowest else math.inf
+    if dtype == "b1":
+        return 0 if lowest else 1
+    bits = int(dtype[1:])
+    if dtype in _UNSIGNED:
+        return 0 if lowest else 2**bits - 1
+    return -(2 ** (bits - 1)) if lowest else 2 ** (bits - 1) - 1
+
+
+class Combine:
+    """One reduction inside a loop.
+
+    Attributes:
+        node: the reduction.
+        dtype: dtype of the elements (and of the running value).
+        chunked: whether the running value restarts at chunks, because the order of its additions shows in the result.
+    """
+
+    def __init__(self, node: Node):
+        self.node = node
+        self.op = node.op
+        self.dtype = short_dtype(node.inputs[0].dtype)
+        self.chunked = node.op in ("reduce_sum", "reduce_prod") and self.dtype in FLOATING
+
+    @property
+    def vector(self) -> str:
+        """dtype of the running vector."""
+        return "f32" if self.dtype in HALF else self.dtype
+
+    @property
+    def slots(self) -> list[str]:
+        """dtypes of the running vectors."""
+        return [self.vector, "i64"] if self.is_position else [self.vector]
+
+    @property
+    def is_position(self) -> bool:
+        return self.op in ("argmax", "argmin")
+
+    @property
+    def _lowest(self):
+        return self.op in ("reduce_max", "argmax")
+
+    def neutral(self) -> list:
+        """Start values, one per slot."""
+        if self.is_position:
+            return [extreme(self.dtype, self._lowest), 0]
+        if self.op in ("reduce_max", "reduce_min"):
+            return [extreme(self.dtype, self._lowest)]
+        return [1 if self.op in ("reduce_prod", "reduce_all") else 0]
+
+    def neutral_total(self):
+        """Start of the sum (product) of chunks: adding the first chunk to it changes no bit, not even the sign of a zero."""
+        return -0.0 if self.op == "reduce_sum" else 1.0
+
+    def step(self, w: Writer, running: list[str], x: Vec, index: str | None, lanes: str | None) -> list[str]:
+        """Sources of the new running vectors after taking in x; lanes from `lanes` on keep theirs."""
+        if self.is_position:
+            best, at = running
+            compare = "gt" if self._lowest else "lt"
+            better = w.assign(f"{compare}({x.name}, {best})", "b1")
+            if self.dtype in FLOATING:
+                better = w.assign(f"or_({better.name}, and_(ne({x.name}, {x.name}), eq({best}, {best})))", "b1")
+            if lanes is not None:
+                better = w.assign(f"and_({better.name}, firstn({lanes}))", "b1")
+            return [f"select({better.name}, {x.name}, {best})", f"select({better.name}, {index}, {at})"]
+        combined = f"{_STEP[self.op]}({running[0]}, {x.name})"
+        return [combined if lanes is None else f"select(firstn({lanes}), {combined}, {running[0]})"]
+
+    def across(self, w: Writer, running: list[str]) -> Vec:
+        """The result of a row in every lane."""
+        if not self.is_position:
+            return w.assign(f"{_ACROSS[self.op]}({running[0]})", self.vector)
+        best, at = running
+        top = w.assign(f"{'hmax' if self._lowest else 'hmin'}({best})", self.vector)
+        found = w.assign(f"eq({best}, {top.name})", "b1")
+        if self.dtype in FLOATING:
+            found = w.assign(f"or_({found.name}, and_(ne({best}, {best}), ne({top.name}, {top.name})))", "b1")
+        return w.assign(f"hmin(select({found.name}, {at}, const_i64({_BIG})))", "i64")
+
+    def result(self, w: Writer, value: Vec) -> Vec:
+        """The result as the output's dtype."""
+        dtype = short_dtype(self.node.specs[0].dtype)
+        if dtype == value.dtype:
+            return value
+        return w.assign(f"cast_{dtype}({value.name})", dtype)

@@ -1,0 +1,142 @@
+"""Contractions: the matrix-multiplication kernel, and what follows it as a kernel that finishes each tile while it is in the cache."""
+
+from graphkeras.ir.dims import size
+from graphkeras.ir.node import Node, Value
+from graphkeras.lowering.cpu import gemm
+from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel
+from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, role_of, store
+from graphkeras.lowering.cpu.source import Vec, Writer, short_dtype
+from graphkeras.schedule.groups import Group
+from graphkeras.schedule.views import matmul_layouts
+
+
+def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
+    """The product kernel, preceded in the list by the kernel it calls on its tiles."""
+    node = group.space.tiled
+    dtype = short_dtype(node.specs[0].dtype)
+    a, b = matmul_layouts(node, group.space.resolve)
+    batch, m, k = a.shape
+    n = b.shape[2]
+    words = dict.fromkeys(gemm.ARGUMENTS[1:], 0)
+    words.update(m=m, n=n, k=k, batch=batch, c_batch=m * n, c_row=n)
+    for letter, layout, value in (("a", a, node.inputs[0]), ("b", b, node.inputs[1])):
+        base, _ = group.space.resolve(value)
+        words[letter] = Address.of(base, layout.offset)
+        words.update({f"{letter}_batch": layout.strides[0], f"{letter}_row": layout.strides[1], f"{letter}_column": layout.strides[2]})
+    kernels = []
+    if len(group.nodes) > 1:
+        tile = _epilogue(group, name + "_tile")
+        words.update(epilogue=KernelAddress(tile), epilogue_args=BlockAddress(tile))
+        kernels.append(tile)
+    else:
+        words["c"] = Address.of(Value(node))
+    units = Computed(_units[dtype], (m, n, batch))
+    scratch = Computed(_scratch[dtype], (k,))
+    product = LoweredKernel(
+        name, group.kind, gemm.source(dtype), tuple(words.values()), units, group, 1, scratch, flops=group.flops, bytes=group.bytes
+    )
+    return [*kernels, product]
+
+
+def _units_f32(m, n, batch):
+    return gemm.units(m, n, batch, "f32")
+
+
+def _units_f64(m, n, batch):
+    return gemm.units(m, n, batch, "f64")
+
+
+def _scratch_f32(k):
+    return gemm.scratch_bytes(k, "f32")
+
+
+def _scratch_f64(k):
+    return gemm.scratch_bytes(k, "f64")
+
+
+_units = {"f32": _units_f32, "f64": _units_f64}
+_scratch = {"f32": _scratch_f32, "f64": _scratch_f64}
+
+
+def _epilogue(group: Group, name: str) -> LoweredKernel:
+    """The tile kernel: `lo` is the address of a tile record, see `gemm`."""
+    w, space = Writer(), group.space
+    batch, rows, columns = space.parts
+    dtype = short_dtype(space.tiled.specs[0].dtype)
+    reads = space.reads()
+    layouts = [space.aligned(read) for read in reads]
+    cuts = (0, len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns))
+    steps = [[(s or [0])[0] for s in joined_axes(part, [lay.strides[cuts[i] : cuts[i + 1]] for lay in layouts])[1]] for i, part in enumerate(space.parts)]
+    keys = Keys(w, space.nodes, space.resolve)
+    m, n = w.size(size(rows)), w.size(size(columns))
+    operands, places, known = [], {}, {}
+    for i, (read, layout) in enumerate(zip(reads, layouts)):
+        role = role_of(read.base, read.position)
+        key = (read.base, role, layout.offset, layout.strides)
+        if key not in known:
+            known[key] = len(operands)
+            operands.append((Operand(w, read.base, layout.offset, role), [w.size(step[i]) for step in steps]))
+        places[read.node.id, read.position] = known[key]
+    stores = {value: Store(w, value) for value in group.outputs}
+    writes = {node.id: Store(w, space.resolve(node.inputs[0])[0], node.attrs["variable"]) for node in group.writes}
+    w.line("t = ptr_i64(lo)")
+    w.line(f"x = ptr_{dtype}(t[0])")
+    w.line("e = t[5]")
+    w.line("r = t[2]")
+    with w.block("while r < t[3]:"):
+        w.line("y = (r - t[2]) * t[1] - t[4]")
+        w.line(f"d = (t[6] * {m} + r) * {n}")
+        offsets, splats = [], {}
+        for i, (operand, (batch_step, row_step, step)) in enumerate(operands):
+            terms = [f"{index} * {s}" for index, s in (("t[6]", batch_step), ("r", row_step)) if s != "0"]
+            if not terms:
+                offsets.append("0")
+            else:
+                offsets.append(w.name("o"))
+                w.line(f"{offsets[-1]} = {' + '.join(terms)}")
+            if step == "0":
+                splats[i] = operand.fetch(offsets[i], "0", "0", None)
+        w.line("j = t[4]")
+
+        def point(lanes):
+            cached = dict(splats)
+
+            def fetched(node, position, base):
+                i = places[node.id, position]
+                if i not in cached:
+                    cached[i] = operands[i][0].fetch(offsets[i], operands[i][1][2], "j", lanes)
+                return cached[i]
+
+            body = Body(w, space, fetched, keys, "d + j", lanes)
+            text = f"load_{dtype}(x, y + j)" if lanes is None else f"loadn_{dtype}(x, y + j, {lanes})"
+            body.values[Value(space.tiled)] = w.assign(text, dtype)
+            _tile_point(w, space, body, stores, writes, lanes)
+
+        with w.block("while j + LANES <= e:"):
+            point(None)
+            w.line("j += LANES")
+        with w.block("if j < e:"):
+            w.line("m = e - j")
+            point("m")
+        w.line("r += 1")
+    return LoweredKernel(
+        name, "tile", w.text(), tuple(w.args), 0, group, notes=w.placed_notes(), errors=tuple(w.errors), called=True
+    )  # fmt: skip
+
+
+def _tile_point(w, space, body, stores, writes, lanes):
+    assigned: list[tuple[Node, Vec]] = []
+    for node in space.nodes_in_order():
+        if node is space.tiled:
+            continue
+        if node.op == "assign_variable":
+            assigned.append((node, body.operand(node, 0)))
+        else:
+            body.compute(node)
+    for value, target in stores.items():
+        store(w, target.pointer, target.dtype, "d + j", body.values[value], lanes)
+    for node, value in assigned:
+        target = writes[node.id]
+        store(w, target.pointer, target.dtype, "d + j", value, lanes)
+
+

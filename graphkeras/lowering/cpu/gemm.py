@@ -1,0 +1,322 @@
+"""Matrix multiplication: one kernel per dtype for every product C[b] = A[b] @ B[b], whatever its sizes, strides and fusion.
+
+The kernel is compiled once per machine. Sizes and element strides are arguments, so every transpose is served; fused
+neighbours are separate kernels reached by address:
+
+    epilogue     called for each finished tile of C, whose sums lie in scratch (bias, activation, residual, store);
+                 address 0: sums go to C, row-major with leading dimension LDC
+    prologue A   called to fill a row-major block of the (M, K) operand; address 0: A is read from memory
+    prologue B   the same for the (K, N) operand
+
+All three have the kernel signature; `args` is their own block and `lo` the address of an int64[8] tile record
+[values address, leading dimension, first row, end row, first column, end column, batch, 0].
+
+Numbers: K is cut into as few equal blocks of at most K_BLOCK[dtype] as possible (`k_blocks`). Within a block every element
+of C is the sequential fma chain 0 + a0 b0 + a1 b1 ..., and the blocks' sums are added in order. That holds on every path
+below, so the bits depend on K alone: not on tiles, packing, threads or fusion.
+
+Plan (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008, with the roles of the caches as there):
+a unit is one tile of C of at most ROWS x COLUMNS. Units run down the columns, so that consecutive ones share the packed B.
+B is packed in panels as wide as the micro-kernel; A is read in place where k is contiguous and packed in strips otherwise.
+A B that fits the first cache whole, or meets few rows only, is read in place, too; a single row takes a wider strip.
+Ragged rows are computed by letting the last strip overlap the one before, ragged columns on a zero-padded panel; both then
+pass through a small buffer.
+"""
+
+from graphkeras.lowering.cpu.simd_types import STRIP_DTYPES, strip_shapes
+from graphkeras.lowering.cpu.target import LANES
+
+ARGUMENTS = (
+    "error", "a", "b", "c", "m", "n", "k", "batch",
+    "a_batch", "a_row", "a_column", "b_batch", "b_row", "b_column", "c_batch", "c_row",
+    "epilogue", "epilogue_args", "prologue_a", "prologue_a_args", "prologue_b", "prologue_b_args",
+)  # fmt: skip
+"""Names of the words of the argument block: addresses, sizes, element strides (A is (M, K), B is (K, N)), callbacks."""
+
+INDEX = {name: index for index, name in enumerate(ARGUMENTS)}
+"""From an argument's name to its place in the block."""
+
+K_BLOCK = {"f32": 512, "f64": 256}
+ROWS, COLUMNS = 144, 256
+_MANY_ROWS = 2 * ROWS  # fewer rows give few tiles, so these are made narrower to leave work for all threads
+_ITEM = {"f32": 4, "f64": 8}
+_SHAPES = {dtype: strip_shapes(dtype, LANES) for dtype in STRIP_DTYPES}
+_TALL, _LOW = (_SHAPES["f32"][kind][0] for kind in ("tall", "low"))
+_VECTORS = {dtype: shapes["tall"][1] for dtype, shapes in _SHAPES.items()}
+_KEPT_K = 2048  # up to this K the packed B of a column of tiles is kept for the tiles below
+_IN_PLACE_BYTES = 24 * 1024  # a B of this size stays in the first cache and is read in place
+_AHEAD = 6  # rows fetched ahead while packing: the CPU's own prefetcher stops at the end of a page
+_IN_PLACE_ROWS = 2 * _TALL  # packing B does not pay for so few rows
+_RECORD = 64
+
+
+def _even(size, most, step):
+    """Tile edge: `size` in as few pieces of at most `most` as possible, equally large, rounded up to `step`."""
+    pieces = max(1, -(-size // most))
+    return max(step, _round_up(-(-size // pieces), step))
+
+
+def tile(m, n, dtype="f32"):
+    """Rows and columns of the tiles that an (m, n) result is cut into."""
+    width = _VECTORS[dtype] * LANES
+    columns = COLUMNS if m > _MANY_ROWS else COLUMNS // 2
+    return _even(m, ROWS, _TALL), _even(n, columns, width)
+
+
+def k_blocks(k, dtype="f32"):
+    """Borders 0 .. k of the K-blocks: as few as K_BLOCK allows, of equal length rounded up to LANES."""
+    step = _k_step(k, dtype)
+    return [*range(0, max(k, 1), max(step, 1)), k]
+
+
+def _k_step(k, dtype):
+    blocks = max(1, -(-k // K_BLOCK[dtype]))
+    return _round_up(-(-k // blocks), LANES)
+
+
+def units(m, n, batch=1, dtype="f32"):
+    """Number of units of the kernel: its range is [0, units)."""
+    rows, columns = tile(m, n, dtype)
+    return batch * -(-m // rows) * -(-n // columns)
+
+
+def scratch_bytes(k, dtype="f32", prologue_b=False, callbacks=0):
+    """Scratch a thread needs, for any M, N and batch; `callbacks` bytes of it are for the callbacks' own use."""
+    width, block = _VECTORS[dtype] * LANES, K_BLOCK[dtype]
+    rows, columns = _rows_top() + _TALL, _columns_top(width)
+    blocks = max(1, -(-k // block))
+    step = _k_step(k, dtype)
+    panels = (blocks if k <= _KEPT_K else 1) + prologue_b
+    elements = (_TALL + LANES) * width + rows * columns + rows * (block + LANES) + panels * step * columns
+    return _RECORD + _ITEM[dtype] * elements + callbacks
+
+
+def _round_up(number, step):
+    return -(-number // step) * step
+
+
+def _rows_top():
+    return _round_up(ROWS, _TALL)
+
+
+def _columns_top(width):
+    return _round_up(COLUMNS, width)
+
+
+_SOURCE = """
+def kernel(args, lo, hi, scratch):
+    m = args[{m}]; n = args[{n}]; kk = args[{k}]
+    a_row = args[{a_row}]; a_column = args[{a_column}]; b_row = args[{b_row}]; b_column = args[{b_column}]
+    epilogue = args[{epilogue}]; prologue_a = args[{prologue_a}]; prologue_b = args[{prologue_b}]
+    rows = (m + {ROWS} - 1) // {ROWS}
+    rows = max(1, ((m + rows - 1) // max(1, rows) + {TALL} - 1) // {TALL}) * {TALL}
+    columns = {COLUMNS} if m > {MANY} else {COLUMNS} // 2
+    columns = (n + columns - 1) // columns
+    columns = max(1, ((n + columns - 1) // max(1, columns) + {WIDTH} - 1) // {WIDTH}) * {WIDTH}
+    down = (m + rows - 1) // rows
+    per_batch = down * ((n + columns - 1) // columns)
+    kept = kk <= {KEPT_K} and down > 1
+    a_rows = prologue_a != 0 or (a_column == 1 and m < {TALL} and m != {LOW})
+    a_in_place = a_column == 1 and not a_rows
+    a_packed = not a_rows and not a_in_place
+    b_in_place = prologue_b == 0 and b_column == 1 and (m <= {IN_PLACE_ROWS} or kk * b_row * {ITEM} <= {IN_PLACE_BYTES})
+    record = ptr_i64(scratch)
+    corner = scratch + {RECORD}
+    sums = corner + {CORNER}
+    a_pack = sums + {SUMS}
+    b_pack = a_pack + {A_PACK}
+    zero = const_T(0.0)
+    blocks = max(1, (kk + {BLOCK} - 1) // {BLOCK})
+    step = ((kk + blocks - 1) // blocks + {LANES} - 1) // {LANES} * {LANES}
+    b_raw = b_pack + (blocks if kept else 1) * step * columns * {ITEM}
+    after = b_raw + (step * columns * {ITEM} if prologue_b != 0 else 0)
+    a_ld = step + {LANES}
+    packed = -1
+    for unit in range(lo, hi):
+        batch = unit // per_batch
+        rest = unit - batch * per_batch
+        tile_j = rest // down
+        i0 = (rest - tile_j * down) * rows
+        j0 = tile_j * columns
+        i1 = min(m, i0 + rows)
+        j1 = min(n, j0 + columns)
+        mc = i1 - i0
+        nc = j1 - j0
+        tall_end = 0
+        while tall_end < mc:
+            left = mc - tall_end
+            if {LOWER}:
+                break
+            tall_end += {TALL}
+        fresh = batch * n + j0 != packed
+        packed = batch * n + j0
+        target = args[{c}] + (batch * args[{c_batch}] + i0 * args[{c_row}] + j0) * {ITEM}
+        ld = args[{c_row}]
+        if epilogue != 0:
+            target = sums
+            ld = columns
+        k0 = 0
+        while True:
+            kc = min(step, kk - k0)
+            b_block = b_pack
+            if kept:
+                b_block = b_pack + k0 * columns * {ITEM}
+            sb = args[{b}] + (batch * args[{b_batch}] + k0 * b_row + j0 * b_column) * {ITEM}
+            sbk = b_row
+            sbn = b_column
+            if fresh or not kept or b_in_place:
+                if prologue_b != 0:
+                    record[0] = b_raw; record[1] = columns; record[2] = k0; record[3] = k0 + kc
+                    record[4] = j0; record[5] = j1; record[6] = batch; record[7] = 0
+                    call_kernel(prologue_b, args[{prologue_b_args}], scratch, 0, after)
+                    sb = b_raw
+                    sbk = columns
+                    sbn = 1
+                first = 0
+                if b_in_place:
+                    first = nc // {WIDTH} * {WIDTH}
+                last = nc // {WIDTH} * {WIDTH} if sbn == 1 else first
+                for q in range(kc if last > first else 0):
+                    source = ptr_T(sb + q * sbk * {ITEM})
+                    panel = ptr_T(b_block + q * {WIDTH} * {ITEM})
+                    for ahead in range(0, last * {ITEM}, 64):
+                        prefetch(sb + (q + {AHEAD}) * sbk * {ITEM} + ahead)
+                    for jp in range(first, last, {WIDTH}):
+                        for j in range(0, {WIDTH}, {LANES}):
+                            store_T(panel, jp * kc + j, load_T(source, jp + j))
+                for jp in range(last, nc, {LANES}):
+                    nn = min({LANES}, nc - jp)
+                    part = jp // {WIDTH} * {WIDTH}
+                    source = ptr_T(sb + jp * sbn * {ITEM})
+                    panel = ptr_T(b_block + (part * kc + (jp - part)) * {ITEM})
+                    q = 0
+                    if sbk == 1 and nn == {LANES}:
+                        while q + {LANES} <= kc:
+                            transpose_T(source, q, sbn, panel, q * {WIDTH}, {WIDTH})
+                            q += {LANES}
+                    while q < kc:
+                        if sbn == 1:
+                            v = loadn_T(source, q * sbk, nn)
+                        else:
+                            v = loads_T(source, q * sbk, sbn, nn)
+                        store_T(panel, q * {WIDTH}, v)
+                        q += 1
+                if {WIDTH} > {LANES} and 0 < nc % {WIDTH} <= {LANES}:
+                    part = nc // {WIDTH} * {WIDTH}
+                    panel = ptr_T(b_block + (part * kc + {LANES}) * {ITEM})
+                    for q in range(kc):
+                        store_T(panel, q * {WIDTH}, zero)
+            sa = args[{a}] + (batch * args[{a_batch}] + i0 * a_row + k0 * a_column) * {ITEM}
+            am = a_row
+            ak = a_column
+            if a_rows:
+                if prologue_a != 0:
+                    record[0] = a_pack; record[1] = a_ld; record[2] = i0; record[3] = i1
+                    record[4] = k0; record[5] = k0 + kc; record[6] = batch; record[7] = 0
+                    call_kernel(prologue_a, args[{prologue_a_args}], scratch, 0, after)
+                for i in range(mc if prologue_a != 0 else 0, mc + {TALL}):
+                    source = ptr_T(sa + i * a_row * {ITEM})
+                    strip = ptr_T(a_pack + i * a_ld * {ITEM})
+                    for q in range(0, kc, {LANES}):
+                        if i < mc:
+                            v = loadn_T(source, q, min({LANES}, kc - q))
+                        else:
+                            v = zero
+                        store_T(strip, q, v)
+                sa = a_pack
+                am = a_ld
+                ak = 1
+            elif not a_in_place:
+                for q in range(kc):
+                    source = ptr_T(sa + q * ak * {ITEM})
+                    i = 0
+                    if am == 1:
+                        for ahead in range(0, mc * {ITEM}, 64):
+                            prefetch(sa + (q + {AHEAD}) * ak * {ITEM} + ahead)
+                        strip = ptr_T(a_pack + q * {TALL} * {ITEM})
+                        while i < tall_end and i + {LANES} <= mc:
+                            store_T(strip, i * (kc + {LANES}), load_T(source, i))
+                            i += {TALL}
+                    while i < mc:
+                        left = mc - i
+                        height = {LOW} if {LOWER} else {TALL}
+                        have = min(left, height)
+                        if am == 1:
+                            v = loadn_T(source, i, have)
+                        else:
+                            v = loads_T(source, i * am, am, have)
+                        store_T(ptr_T(a_pack + (i * (kc + {LANES}) + q * height) * {ITEM}), 0, v)
+                        i += height
+            jp = 0
+            while jp < nc:
+                if m == 1 and b_in_place and jp + {ROW_WIDTH} <= nc:
+                    pb = ptr_T(sb + jp * {ITEM})
+                    pd = ptr_T(target + jp * {ITEM})
+                    strip_row_T(ptr_T(a_pack), 1, 1 if a_rows else {LOW}, pb, b_row, kc, pd, ld, k0)
+                    jp += {ROW_WIDTH}
+                    continue
+                pb = ptr_T(b_block + jp * kc * {ITEM})
+                bk = {WIDTH}
+                if b_in_place and jp + {WIDTH} <= nc:
+                    pb = ptr_T(sb + jp * {ITEM})
+                    bk = b_row
+                i = 0
+                while i < mc:
+                    left = mc - i
+                    height = {LOW} if {LOWER} else {TALL}
+                    edge = left < height or (epilogue == 0 and jp + {WIDTH} > nc)
+                    shift = 0
+                    if a_packed:
+                        pa = ptr_T(a_pack + i * (kc + {LANES}) * {ITEM})
+                        am = 1
+                        ak = height
+                    else:
+                        if a_in_place:
+                            shift = max(0, height - left)
+                        pa = ptr_T(sa + (i - shift) * am * {ITEM})
+                    pd = ptr_T(target + (i * ld + jp) * {ITEM})
+                    dl = ld
+                    if edge:
+                        pd = ptr_T(corner)
+                        dl = {WIDTH}
+                    onto = 1 if k0 > 0 and not edge else 0
+                    if height == {TALL}:
+                        strip_tall_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
+                    else:
+                        strip_low_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
+                    if edge:
+                        pe = ptr_T(target + (i * ld + jp) * {ITEM})
+                        for r in range(min(left, height)):
+                            for j in range(0, min({WIDTH}, nc - jp), {LANES}):
+                                nn = min({LANES}, nc - jp - j)
+                                v = load_T(pd, (r + shift) * {WIDTH} + j)
+                                if k0 > 0:
+                                    v = add(loadn_T(pe, r * ld + j, nn), v)
+                                storen_T(pe, r * ld + j, v, nn)
+                    i += height
+                jp += {WIDTH}
+            k0 += step
+            if k0 >= kk:
+                break
+        if epilogue != 0:
+            record[0] = sums; record[1] = columns; record[2] = i0; record[3] = i1
+            record[4] = j0; record[5] = j1; record[6] = batch; record[7] = 0
+            call_kernel(epilogue, args[{epilogue_args}], scratch, 0, after)
+"""
+
+
+def source(dtype="f32"):
+    """Canonical source of the kernel for one dtype."""
+    item, vectors, block = _ITEM[dtype], _VECTORS[dtype], K_BLOCK[dtype]
+    width = vectors * LANES
+    columns = _columns_top(width)
+    lower = f"left <= {2 * _LOW}" if _TALL > 2 * _LOW else f"left <= {_LOW} or left == {2 * _LOW}"
+    rows = _rows_top() + _TALL
+    sizes = {
+        "ROWS": ROWS, "MANY": _MANY_ROWS, "COLUMNS": COLUMNS, "TALL": _TALL, "LOW": _LOW, "LOWER": lower, "WIDTH": width,
+        "ROW_WIDTH": _SHAPES[dtype]["row"][1] * LANES,
+        "LANES": LANES, "ITEM": item, "BLOCK": block, "KEPT_K": _KEPT_K, "IN_PLACE_ROWS": _IN_PLACE_ROWS,
+        "IN_PLACE_BYTES": _IN_PLACE_BYTES, "AHEAD": _AHEAD, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
+        "SUMS": rows * columns * item, "A_PACK": rows * (block + LANES) * item,
+    }  # fmt: skip
+    return _SOURCE.format(**sizes, **INDEX).replace("_T(", f"_{dtype}(")

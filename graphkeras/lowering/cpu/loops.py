@@ -1,0 +1,189 @@
+"""Pieces that all loop kernels share: operands with their strides, joined axes, and bodies of nodes at one point of a loop."""
+
+from graphkeras.ir.dtypes import itemsize
+from graphkeras.ir.node import Node, Value
+from graphkeras.ir.registry import op_def
+from graphkeras.lowering.cpu.kernel import Address
+from graphkeras.lowering.cpu.source import HALF, Handler, Vec, Writer, short_dtype
+from graphkeras.schedule.layout import joined_axes
+from graphkeras.schedule.space import Space
+from graphkeras.schedule.views import is_literal
+
+
+class Operand:
+    """Something read at every point of a loop: an array, or numbers made in place (iota, the counter of random bits, a size).
+
+    Args:
+        w: writer of the kernel.
+        base: the array, or the node that makes the numbers.
+        offset: element of the first point.
+        role: "memory", "iota", "counter" or "dim".
+    """
+
+    def __init__(self, w: Writer, base: Value, offset, role: str):
+        self.w, self.base, self.role = w, base, role
+        self.dtype = short_dtype(base.dtype)
+        self.hoisted: Vec | None = None
+        if role == "memory":
+            self.pointer = w.pointer(Address.of(base, offset), self.dtype)
+            self.start = "0"
+        elif role == "dim":
+            self.start = w.size(base.node.attrs["size"])
+        else:
+            self.start = w.size(offset)
+
+    def fetch(self, at: str, step, index: str, lanes: str | None) -> Vec:
+        """The elements at `at + index * step`; `step` is 0, 1 or the source of a stride."""
+        w = self.w
+        if self.role == "dim":
+            return w.assign(f"cast_{self.dtype}(splat_i64v({self.start}))", self.dtype)
+        if self.role != "memory":
+            first = _sum(self.start, at, index if step == "1" else _product(index, step))
+            if step == "0":
+                vector = f"splat_i64v({_sum(self.start, at)})"
+            elif step == "1":
+                vector = f"iota({first})"
+            else:
+                vector = f"add(splat_i64v({_sum(self.start, at)}), mul(iota({index}), splat_i64v({step})))"
+            if self.role == "counter":
+                return w.assign(vector, "i64")
+            return w.assign(vector if self.dtype == "i64" else f"cast_{self.dtype}({vector})", self.dtype)
+        p, dtype = self.pointer, self.dtype
+        if step == "0":
+            return w.assign(f"splat_{dtype}({p}, {at})", dtype)
+        if step == "1":
+            place = _sum(at, index)
+            return w.assign(f"load_{dtype}({p}, {place})" if lanes is None else f"loadn_{dtype}({p}, {place}, {lanes})", dtype)
+        place = _sum(at, _product(index, step))
+        return w.assign(f"loads_{dtype}({p}, {place}, {step}, {lanes or 'LANES'})", dtype)
+
+
+def role_of(base: Value, position: int) -> str:
+    """How a base value is read."""
+    if position == -1:
+        return "counter"
+    return base.node.op if base.node.op in ("iota", "dim") else "memory"
+
+
+def _sum(*terms: str) -> str:
+    kept = [t for t in terms if t != "0"]
+    return " + ".join(kept) if kept else "0"
+
+
+def _product(left: str, right: str) -> str:
+    if "0" in (left, right):
+        return "0"
+    return right if left == "1" else left if right == "1" else f"{left} * {right}"
+
+
+def store(w: Writer, pointer: str, dtype: str, place: str, value: Vec, lanes: str | None) -> None:
+    """Contiguous elements from `place` on."""
+    w.line(f"store_{dtype}({pointer}, {place}, {value.name})" if lanes is None else f"storen_{dtype}({pointer}, {place}, {value.name}, {lanes})")
+
+
+class Store:
+    """Something a kernel writes: a value that others read, or a variable."""
+
+    def __init__(self, w: Writer, value: Value, variable=None):
+        self.value = value
+        self.dtype = short_dtype(value.dtype)
+        target = Address(variable, 0, itemsize(value.dtype)) if variable is not None else Address.of(value)
+        self.pointer = w.pointer(target, self.dtype)
+
+
+class Keys:
+    """Keys of the random-bits nodes of a kernel: two words each, read once."""
+
+    def __init__(self, w: Writer, nodes, resolve):
+        self.words = {}
+        for node in nodes:
+            if node.op == "random_bits":
+                base, layout = resolve(node.inputs[0])
+                if is_literal(base) or base.node.op == "constant":
+                    words = [f"const_u32({int(x)})" for x in base.node.attrs["value"].array.reshape(-1)]
+                    words = words * 2 if len(words) == 1 else words
+                    self.words[node.id] = words
+                    continue
+                pointer = w.pointer(Address.of(base, layout.offset), "u32")
+                step = w.size(layout.strides[0])
+                names = [w.name("k"), w.name("k")]
+                w.head(f"{names[0]} = splat_u32({pointer}, 0)")
+                w.head(f"{names[1]} = splat_u32({pointer}, {step})")
+                self.words[node.id] = names
+
+
+class Body:
+    """Values of nodes at one point of a loop; made in order, each once.
+
+    Args:
+        w: writer.
+        space: the group's space.
+        load: `(node, position, base) -> Vec` for what comes from outside.
+        keys: keys of random bits.
+        position, lanes: see `Handler`.
+    """
+
+    def __init__(self, w: Writer, space: Space, load, keys: Keys, position="0", lanes=None):
+        self.w, self.space, self.load, self.keys = w, space, load, keys
+        self.k = Handler(w, position, lanes)
+        self.values: dict[Value, Vec] = {}
+
+    def operand(self, node: Node, position: int) -> Vec:
+        """One input of a node."""
+        base, _ = self.space.resolve(node.inputs[position])
+        if base in self.values:
+            return self.values[base]
+        if is_literal(base):
+            return self.w.literal(base.node.attrs["value"].array.reshape(-1)[0].item(), short_dtype(base.dtype))
+        return self.load(node, position, base)
+
+    def compute(self, node: Node) -> Vec:
+        """The node's value here."""
+        if node.op == "random_bits":
+            counter = self.load(node, -1, Value(node))
+            self.w.note(f"{node!r}    {node.origin}")
+            result = self.k.random_bits(*self.keys.words[node.id], counter)
+        else:
+            operands = [self.operand(node, i) for i in range(len(node.inputs))]
+            self.w.note(f"{node!r}    {node.origin}")
+            self.k.node = node
+            result = op_def(node.op).body(self.k, *operands, **node.attrs)
+            result = rounded(self.w, result, short_dtype(node.specs[0].dtype), operands)
+        self.values[Value(node)] = result
+        return result
+
+
+def rounded(w: Writer, result: Vec, dtype: str, operands) -> Vec:
+    """Half precision is computed as f32 and rounded at every node."""
+    if dtype in HALF and result not in operands and not (result.dtype == dtype and result.name.startswith("c")):
+        return w.assign(f"cast_{dtype}({result.name})", dtype)
+    return result if result.dtype == dtype else w.assign(f"cast_{dtype}({result.name})", dtype)
+
+
+def outer_loop_index(w: Writer, index: str, sizes: list) -> list[str]:
+    """Indices of each of the outer axes for a running number."""
+    if len(sizes) <= 1:
+        return [index][: len(sizes)]
+    names = [w.name("i") for _ in sizes]
+    rest = index
+    for position in range(len(sizes) - 1, 0, -1):
+        n = w.size(sizes[position])
+        w.line(f"{names[position]} = {rest} % {n}")
+        quotient = w.name("q") if position > 1 else names[0]
+        w.line(f"{quotient} = {rest} // {n}")
+        rest = quotient
+    return names
+
+
+def offset_source(w: Writer, indices: list[str], strides) -> str:
+    """A local that holds the offset of an operand for given outer indices; the text of a literal where there is none."""
+    terms = [_product(i, w.size(s)) for i, s in zip(indices, strides)]
+    text = _sum(*terms)
+    if text == "0" or text.isidentifier():
+        return text
+    name = w.name("o")
+    w.line(f"{name} = {text}")
+    return name
+
+
+__all__ = ["Body", "Keys", "Operand", "Store", "joined_axes", "offset_source", "outer_loop_index", "role_of", "rounded", "store"]

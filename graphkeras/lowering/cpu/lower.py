@@ -1,0 +1,41 @@
+"""Lowering: from a group of the schedule to its kernels."""
+
+from graphkeras.ir.errors import LoweringError
+from graphkeras.lowering.cpu.column import lower_column
+from graphkeras.lowering.cpu.contraction import lower_contraction
+from graphkeras.lowering.cpu.host import lower_host
+from graphkeras.lowering.cpu.indexing import LOWERINGS
+from graphkeras.lowering.cpu.kernel import LoweredKernel
+from graphkeras.lowering.cpu.pointwise import lower_pointwise
+from graphkeras.lowering.cpu.row import lower_row
+from graphkeras.schedule.groups import Group
+from graphkeras.schedule.host import runs_on_host
+
+
+def lower_group(group: Group, resolve) -> list[LoweredKernel]:
+    """The kernels of a group, in the order in which they run (those that others call included).
+
+    Raises:
+        LoweringError: for an op that has no compiled form.
+    """
+    name = f"k{group.index}_{group.kind}"
+    if runs_on_host(group.nodes[0]):
+        return lower_host(group, name, resolve)
+    if group.kind == "pointwise":
+        return [lower_pointwise(group, name)]
+    if group.kind == "row":
+        return [lower_row(group, name)]
+    if group.kind == "column":
+        return lower_column(group, name)
+    if group.kind == "contraction":
+        return lower_contraction(group, name)
+    if group.kind in LOWERINGS:
+        return LOWERINGS[group.kind](group, name, resolve)
+    node = group.nodes[0]
+    raise LoweringError(
+        f"'{node.op}' has no compiled form on the CPU.",
+        got=repr(node),
+        expected="elementwise ops, reductions, views, matmul, " + ", ".join(LOWERINGS),
+        where=str(node.origin),
+        mend="run this function eagerly (run_eagerly=True)",
+    )

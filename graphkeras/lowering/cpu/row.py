@@ -1,0 +1,321 @@
+"""Row kernels: rows are units; each is walked once per phase, with what a phase has reduced at hand in the next.
+
+Full values of an earlier phase that are needed again are computed again if that is cheap, read back if they are stored anyway, else kept
+in a row of scratch.
+"""
+
+from graphkeras.ir.dims import Dim, divide_exactly, size
+from graphkeras.ir.node import Value
+from graphkeras.ir.registry import op_def
+from graphkeras.lowering.cpu.combine import CHUNK, Combine
+from graphkeras.lowering.cpu.kernel import LoweredKernel
+from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
+from graphkeras.lowering.cpu.source import HALF, Vec, Writer, short_dtype
+from graphkeras.schedule.groups import Group
+from graphkeras.schedule.layout import contiguous_strides
+from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS
+
+_CHEAP = 2
+"""FLOP per element up to which a value is computed again rather than kept."""
+
+
+class Phases:
+    """In which walk over the row each node stands.
+
+    Attributes:
+        loop: phase of each full node and each reduction, by node id.
+        ready: phase after whose walk a reduced value exists, -1 before the first, by node id.
+        count: number of walks.
+    """
+
+    def __init__(self, space):
+        self.loop, self.ready = {}, {}
+        for node in space.nodes_in_order():
+            loop, ready = 0, -1
+            for value in node.inputs:
+                base, _ = space.resolve(value)
+                if base.node.id in self.ready:
+                    ready = max(ready, self.ready[base.node.id])
+                    loop = max(loop, self.ready[base.node.id] + 1)
+                elif base.node.id in self.loop:
+                    loop = max(loop, self.loop[base.node.id])
+            if space.levels[node.id] == REDUCED:
+                self.ready[node.id] = ready
+            else:
+                self.loop[node.id] = loop
+                if node.op in REDUCTIONS:
+                    self.ready[node.id] = loop
+        self.count = max(self.loop.values(), default=0) + 1
+
+
+class RowLowering:
+    """Writes one row kernel."""
+
+    def __init__(self, group: Group, name: str):
+        self.group, self.name, self.space = group, name, group.space
+        self.w = Writer()
+        self.phases = Phases(self.space)
+        self.saved: dict[Value, tuple[str, str]] = {}  # value -> (scratch pointer, dtype)
+        self.scratch = 0
+
+    def lower(self) -> LoweredKernel:
+        w, space, group = self.w, self.space, self.group
+        self._collect()
+        w.line("r = lo")
+        with w.block("while r < hi:"):
+            self._row_start()
+            self.reduced: dict[Value, Vec] = {}
+            self._after(-1)
+            for phase in range(self.phases.count):
+                self._walk(phase)
+                self._after(phase)
+            w.line("r += 1")
+        return LoweredKernel(
+            self.name, group.kind, w.text(), tuple(w.args), size(space.parts[0]), group, 1, scratch=self.scratch,
+            notes=w.placed_notes(), errors=tuple(w.errors), flops=group.flops, bytes=group.bytes,
+        )  # fmt: skip
+
+    # ---- what is read and written -----------------------------------------------------------------------------------
+
+    def _collect(self):
+        w, space = self.w, self.space
+        outer, reduced, _ = space.parts
+        reads = space.reads()
+        layouts = [space.aligned(read) for read in reads]
+        cut = len(outer)
+        self.outer_sizes, outer_strides = joined_axes(outer, [layout.strides[:cut] for layout in layouts])
+        full = [space.levels[read.node.id] == FULL for read in reads]
+        _, inner = joined_axes(reduced, [lay.strides[cut:] if f else contiguous_strides(reduced) for lay, f in zip(layouts, full)])
+        self.keys = Keys(w, space.nodes, space.resolve)
+        self.columns = size(reduced)
+        self.n = w.size(self.columns)
+        self.operands, self.places, known = [], {}, {}
+        for i, (read, layout) in enumerate(zip(reads, layouts)):
+            role = role_of(read.base, read.position)
+            key = (read.base, role, layout.offset, layout.strides, full[i])
+            if key not in known:
+                known[key] = len(self.operands)
+                step = w.size(inner[i][0]) if full[i] and inner[i] else "0"
+                dense = outer_strides[i] == list(contiguous_strides(self.outer_sizes))
+                is_row = full[i] and len(outer_strides[i]) > 0 and _rows(outer_strides[i], self.outer_sizes, self.columns)
+                self.operands.append((Operand(w, read.base, layout.offset, role), outer_strides[i], step, "row" if is_row else "index" if dense else ""))
+            self.places[read.node.id, read.position] = known[key]
+        self.stores = {value: Store(w, value) for value in self.group.outputs}
+        self.writes = {n.id: Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in self.group.writes}
+        self.chunks = isinstance(self.columns, Dim) or self.columns > CHUNK
+
+    def _row_start(self):
+        w = self.w
+        w.line(f"d = r * {self.n}")
+        indices = outer_loop_index(w, "r", self.outer_sizes)
+        self.offsets = []
+        for _, strides, _, shape in self.operands:
+            self.offsets.append("d" if shape == "row" else "r" if shape == "index" else offset_source(w, indices, strides))
+        self.splats = {}
+
+    # ---- values -----------------------------------------------------------------------------------------------------
+
+    def _fetch(self, i, lanes):
+        operand, _, step, _ = self.operands[i]
+        if step == "0":
+            if i not in self.splats:
+                raise AssertionError("splats are read before the walk")
+            return self.splats[i]
+        return operand.fetch(self.offsets[i], step, "j", lanes)
+
+    def _splats_of(self, nodes):
+        """Reads, before a walk, what is the same for the whole row."""
+        for node in nodes:
+            for position in (*range(len(node.inputs)), -1):
+                i = self.places.get((node.id, position))
+                if i is not None and self.operands[i][2] == "0" and i not in self.splats:
+                    self.splats[i] = self.operands[i][0].fetch(self.offsets[i], "0", "0", None)
+
+    def _wanted(self, phase) -> list:
+        """Nodes of one walk: what it reduces, stores and keeps, and all that those need here."""
+        space, found = self.space, {}
+
+        def need(node):
+            if node.id in found or space.levels[node.id] == REDUCED:
+                return
+            if self.phases.loop[node.id] < phase and node.op not in REDUCTIONS and self._is_kept(node):
+                return
+            found[node.id] = node
+            for value in node.inputs:
+                base, _ = space.resolve(value)
+                if base.node.id in space.values and space.values[base.node.id] == FULL:
+                    need(base.node)
+
+        for node in space.nodes_in_order():
+            if self.phases.loop.get(node.id) == phase and (node.op in REDUCTIONS or self._is_kept(node)):
+                need(node)
+        return [found[i] for i in sorted(found)]
+
+    def _is_kept(self, node) -> bool:
+        """Whether a full value outlives its walk: it is an output, or dear and needed later."""
+        value = Value(node)
+        if value in self.stores or value in self.saved:
+            return True
+        if not self._needed_after(node):
+            return False
+        cost = op_def(node.op).flops([v.spec for v in node.inputs], node.specs, node.attrs)
+        each = divide_exactly(cost, node.specs[0].size)
+        if node.op != "random_bits" and each is not None and each <= _CHEAP:
+            return False
+        dtype = short_dtype(node.specs[0].dtype)
+        dtype = "f32" if dtype in HALF else dtype
+        pointer = self.w.name("s")
+        self.w.head(f"{pointer} = ptr_{dtype}(scratch + {self.w.size(self.scratch)})")
+        self.saved[value] = (pointer, dtype)
+        self.scratch = (self.columns * 8 + 127) // 64 * 64 + self.scratch
+        return True
+
+    def _needed_after(self, node) -> bool:
+        phase = self.phases.loop[node.id]
+        frontier, seen = [node], set()
+        while frontier:
+            current = frontier.pop()
+            for user in self.space.nodes:
+                if user.id in seen or self.space.levels[user.id] == REDUCED:
+                    continue
+                if any(self.space.resolve(v)[0].node is current for v in user.inputs):
+                    if self.phases.loop[user.id] > phase:
+                        return True
+                    seen.add(user.id)
+                    if user.op not in REDUCTIONS:
+                        frontier.append(user)
+        return False
+
+    # ---- loops ------------------------------------------------------------------------------------------------------
+
+    def _walk(self, phase):
+        w = self.w
+        nodes = self._wanted(phase)
+        combines = [Combine(n) for n in nodes if n.op in REDUCTIONS]
+        if not nodes:
+            return
+        self._splats_of(nodes)
+        running = {c.node.id: [w.name("a") for _ in c.slots] for c in combines}
+        totals = {c.node.id: w.name("t") for c in combines if c.chunked and self.chunks}
+
+        def start(combine):
+            for name, number, dtype in zip(running[combine.node.id], combine.neutral(), combine.slots):
+                w.line(f"{name} = {w.literal(number, dtype).name}")
+
+        for combine in combines:
+            if combine.node.id in totals:
+                w.line(f"{totals[combine.node.id]} = {w.literal(combine.neutral_total(), combine.vector).name}")
+            else:
+                start(combine)
+        w.line("j = 0")
+        if totals:
+            with w.block(f"while j < {self.n}:"):
+                w.line(f"e = min(j + {CHUNK}, {self.n})")
+                for combine in combines:
+                    if combine.node.id in totals:
+                        start(combine)
+                self._loop(phase, nodes, combines, running, "e")
+                w.line("j = e")
+                for combine in combines:
+                    if combine.node.id in totals:
+                        part = combine.across(w, running[combine.node.id])
+                        name = totals[combine.node.id]
+                        w.line(f"{name} = {'add' if combine.op == 'reduce_sum' else 'mul'}({name}, {part.name})")
+        else:
+            self._loop(phase, nodes, combines, running, self.n)
+        for combine in combines:
+            w.note(f"{combine.node!r}    {combine.node.origin}")
+            if combine.node.id in totals:
+                value = Vec(totals[combine.node.id], combine.vector)
+            else:
+                value = combine.across(w, running[combine.node.id])
+            self.reduced[Value(combine.node)] = combine.result(w, value)
+
+    def _loop(self, phase, nodes, combines, running, end):
+        w = self.w
+        with w.block(f"while j + LANES <= {end}:"):
+            self._point(phase, nodes, combines, running, None)
+            w.line("j += LANES")
+        with w.block(f"if j < {end}:"):
+            w.line(f"m = {end} - j")
+            self._point(phase, nodes, combines, running, "m")
+
+    def _point(self, phase, nodes, combines, running, lanes):
+        w = self.w
+        cached = {}
+
+        def fetched(node, position, base):
+            if base in self.saved or base in self.stores:
+                if base not in cached:
+                    cached[base] = self._reload(base, lanes)
+                return cached[base]
+            i = self.places[node.id, position]
+            if i not in cached:
+                cached[i] = self._fetch(i, lanes)
+            return cached[i]
+
+        body = Body(w, self.space, fetched, self.keys, "d + j", lanes)
+        body.values.update(self.reduced)
+        by_node = {c.node.id: c for c in combines}
+        index = None
+        for node in nodes:
+            if node.id not in by_node:
+                body.compute(node)
+                continue
+            combine = by_node[node.id]
+            if combine.is_position and index is None:
+                index = w.assign("iota(j)", "i64").name
+            x = body.operand(node, 0)
+            names = running[node.id]
+            new = combine.step(w, names, x, index, lanes)
+            w.line(f"{', '.join(names)} = {', '.join(new)}" if len(new) > 1 else f"{names[0]} = {new[0]}")
+        for node in nodes:
+            value = Value(node)
+            if node.op in REDUCTIONS or self.phases.loop[node.id] != phase:
+                continue
+            if value in self.stores:
+                target = self.stores[value]
+                store(w, target.pointer, target.dtype, "d + j", body.values[value], lanes)
+            if value in self.saved:
+                pointer, dtype = self.saved[value]
+                store(w, pointer, dtype, "j", body.values[value], None)
+
+    def _reload(self, base, lanes):
+        dtype = short_dtype(base.dtype)
+        if base in self.saved:
+            pointer, kept = self.saved[base]
+            return Vec(self.w.assign(f"load_{kept}({pointer}, j)", dtype).name, dtype)
+        pointer = self.stores[base].pointer
+        return self.w.assign(f"load_{dtype}({pointer}, d + j)" if lanes is None else f"loadn_{dtype}({pointer}, d + j, {lanes})", dtype)
+
+    def _after(self, phase):
+        """Values that exist once per row, after a walk."""
+        w, space = self.w, self.space
+        nodes = [n for n in space.nodes_in_order() if self.phases.ready.get(n.id) == phase]
+        plain = [n for n in nodes if space.levels[n.id] == REDUCED]
+        self._splats_of(plain)
+        body = Body(w, space, lambda node, position, base: self.splats[self.places[node.id, position]], self.keys, "r", "1")
+        body.values.update(self.reduced)
+        assigned = []
+        for node in plain:
+            if node.op == "assign_variable":
+                assigned.append((node, body.operand(node, 0)))
+            else:
+                self.reduced[Value(node)] = body.compute(node)
+        for node in nodes:
+            if Value(node) in self.stores:
+                target = self.stores[Value(node)]
+                w.line(f"storen_{target.dtype}({target.pointer}, r, {self.reduced[Value(node)].name}, 1)")
+        for node, value in assigned:
+            target = self.writes[node.id]
+            w.line(f"storen_{target.dtype}({target.pointer}, r, {value.name}, 1)")
+
+
+def _rows(strides, sizes, columns) -> bool:
+    """The outer axes are walked row by row of `columns` elements."""
+    return list(strides) == [columns * s for s in contiguous_strides(sizes)]
+
+
+def lower_row(group: Group, name: str) -> LoweredKernel:
+    """A row kernel."""
+    return RowLowering(group, name).lower()

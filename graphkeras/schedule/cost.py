@@ -1,0 +1,36 @@
+"""What a group costs: floating-point operations and bytes that cross the boundary between kernel and memory."""
+
+from graphkeras.ir.dims import size
+from graphkeras.ir.dtypes import itemsize
+from graphkeras.ir.registry import op_def
+from graphkeras.schedule.groups import Group
+
+
+def group_flops(group: Group):
+    """FLOP of all nodes, by their records."""
+    total = 0
+    for node in group.nodes:
+        total = op_def(node.op).flops([v.spec for v in node.inputs], node.specs, node.attrs) + total
+    return total
+
+
+def group_bytes(group: Group, resolve):
+    """Bytes read and written: each array once, views by the elements they show."""
+    total = 0
+    inside = {n.id for n in group.nodes}
+    seen = set()
+    for node in group.nodes:
+        for value in node.inputs:
+            base, layout = resolve(value)
+            if base.node.id in inside or base.node.op in ("iota", "constant") or (base, layout) in seen:
+                continue
+            seen.add((base, layout))
+            elements = size(d for d, s in zip(layout.shape, layout.strides) if s != 0)
+            if node.op == "gather" and value is node.inputs[0]:
+                elements = size(node.specs[0].shape)
+            total = elements * itemsize(base.dtype) + total
+    for value in group.outputs:
+        total = value.spec.nbytes + total
+    for node in group.writes:
+        total = node.specs[0].nbytes + total
+    return total

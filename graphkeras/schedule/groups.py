@@ -1,0 +1,88 @@
+"""Groups: the nodes that become one kernel (or a few), with their costs and reasons."""
+
+from dataclasses import dataclass, field
+
+from graphkeras.ir.graph import Graph
+from graphkeras.ir.node import Node, Value
+from graphkeras.schedule.space import REDUCTIONS, Space
+
+
+@dataclass
+class Group:
+    """Nodes that are lowered together.
+
+    Attributes:
+        index: place in the schedule.
+        kind: "pointwise", "row", "column", "contraction", or the op's name for groups of one node that is none of these.
+        nodes: in topological order.
+        outputs: values that others read or that the graph returns; they are stored.
+        phase: 1, or 2 for groups that write variables or depend on such.
+        space: the iteration space, None for groups of one node that has none.
+        flops, bytes: cost of one run (int or Dim).
+    """
+
+    nodes: list[Node]
+    space: Space | None = None
+    index: int = -1
+    outputs: list[Value] = field(default_factory=list)
+    phase: int = 1
+    flops: object = 0
+    bytes: object = 0
+
+    @property
+    def kind(self) -> str:
+        if self.space is None:
+            return self.nodes[0].op
+        if self.space.tiled is not None:
+            return "contraction"
+        if not self.space.split:
+            return "pointwise"
+        return "row" if self.space.reduces_rows else "column"
+
+    @property
+    def writes(self) -> list[Node]:
+        """Assignments among the nodes."""
+        return [n for n in self.nodes if n.op == "assign_variable"]
+
+    @property
+    def reductions(self) -> list[Node]:
+        return [n for n in self.nodes if n.op in REDUCTIONS]
+
+    def __repr__(self):
+        return f"<{self.kind} group {self.index}: {', '.join(f'%{n.id} {n.op}' for n in self.nodes)}>"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A fusion that did not happen, and why."""
+
+    node: Node
+    other: Node
+    reason: str
+
+    def __str__(self):
+        return f"%{self.node.id} {self.node.op} stays apart from %{self.other.id} {self.other.op}: {self.reason}"
+
+
+@dataclass
+class Schedule:
+    """Groups in the order in which they run.
+
+    Attributes:
+        graph: the graph they compute, after the schedule's own preparations.
+        groups: in order; those of phase 2 come last.
+        refusals: fusions that were considered and declined.
+        resolve: finds the array behind a value.
+    """
+
+    graph: Graph
+    groups: list[Group]
+    refusals: list[Refusal]
+    resolve: object
+
+    def __str__(self):
+        lines = [f"schedule of {self.graph.name}: {len(self.groups)} groups"]
+        for group in self.groups:
+            lines.append(f"  [{group.index}] phase {group.phase} {group.kind}: {group.flops} FLOP, {group.bytes} bytes")
+            lines += [f"      {node!r}" for node in group.nodes]
+        return "\n".join([*lines, *(f"  refused: {r}" for r in self.refusals)])

@@ -1,0 +1,62 @@
+"""From groups to a schedule: who stores what, who runs when."""
+
+from graphkeras.ir.graph import Graph
+from graphkeras.ir.node import Value
+from graphkeras.schedule.cost import group_bytes, group_flops
+from graphkeras.schedule.fusion import Grouping, group_nodes
+from graphkeras.schedule.groups import Schedule
+from graphkeras.schedule.prepare import prepare
+
+
+def schedule(graph: Graph, fuse: bool = True) -> Schedule:
+    """Cuts a graph of primitives into groups and puts them in order.
+
+    Args:
+        graph: composites must have been expanded.
+        fuse: False gives every node a group of its own; the results are the same, bit for bit.
+
+    Returns:
+        The schedule. Phase 2 holds the groups that write variables and what depends on them; nothing in it can fail.
+    """
+    prepared, resolve = prepare(graph)
+    grouping = group_nodes(prepared, resolve, fuse)
+    _find_outputs(grouping)
+    ordered = _in_order(grouping)
+    for index, group in enumerate(ordered):
+        group.index = index
+        group.nodes.sort(key=lambda n: n.id)
+        group.flops, group.bytes = group_flops(group), group_bytes(group, resolve)
+    return Schedule(prepared, ordered, grouping.refusals, resolve)
+
+
+def _find_outputs(grouping: Grouping):
+    wanted: dict[int, set[Value]] = {}
+    for key, group in grouping.groups.items():
+        for node in group.nodes:
+            for value in node.inputs:
+                base, _ = grouping.resolve(value)
+                owner = grouping.member.get(base.node.id)
+                if owner is not None and owner != key:
+                    wanted.setdefault(owner, set()).add(base)
+    for value in grouping.graph.outputs:
+        base, _ = grouping.resolve(value)
+        owner = grouping.member.get(base.node.id)
+        if owner is not None:
+            wanted.setdefault(owner, set()).add(base)
+    for key, values in wanted.items():
+        grouping.groups[key].outputs = sorted(values, key=lambda v: (v.node.id, v.index))
+
+
+def _in_order(grouping: Grouping):
+    """Topological, phase 1 first, otherwise by the place of a group's last node in the graph."""
+    writing = {k for k, g in grouping.groups.items() if g.writes}
+    for key, group in grouping.groups.items():
+        mask = grouping.before[key] | 1 << key
+        group.phase = 2 if any(mask >> w & 1 for w in writing) else 1
+    waiting = dict(sorted(grouping.groups.items(), key=lambda item: (item[1].phase, max(n.id for n in item[1].nodes))))
+    placed, ordered = 0, []
+    while waiting:
+        key = next(k for k in waiting if not grouping.before[k] & ~placed)
+        ordered.append(waiting.pop(key))
+        placed |= 1 << key
+    return ordered

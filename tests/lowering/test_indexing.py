@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from graphkeras.ir import Graph, symbol
+from graphkeras.ir.errors import DataError
+from graphkeras.runtime.program import Program
+from tests.lowering.programs import arg, args_like, check, const, normal, op
+
+B = symbol("b")
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("indices", [(), (4,), (2, 3), (0,)])
+@pytest.mark.parametrize("dtype", ["float32", "int8", "float64", "bool"])
+def test_gather(axis, indices, dtype):
+    x = normal(5, 6, 7).astype(dtype)
+    at = np.random.default_rng(0).integers(-5, 5, indices).astype("int32")
+    inputs = args_like(x, at)
+    check(Graph("f", inputs, [op("gather", *inputs, axis=axis)]), (x, at))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("width", [1, 3, 70])
+def test_scatter_add_is_in_the_order_of_the_indices(axis, width):
+    x = normal(4, 5, width)
+    at = np.random.default_rng(0).integers(-4, 4, 50).astype("int64")
+    shape = (50, 5, width) if axis == 0 else (4, 50, width)
+    updates = (normal(*shape) * 10 ** normal(*shape, seed=1)).astype("float32")
+    inputs = args_like(x, at, updates)
+    check(Graph("f", inputs, [op("scatter_add", *inputs, axis=axis)]), (x, at, updates), tolerance=1e-4)
+
+
+def test_concatenate_and_pad():
+    x, y = normal(3, 4), normal(3, 9, seed=1)
+    inputs = args_like(x, y)
+    joined = op("concatenate", inputs[0], op("exp", inputs[1]), inputs[0], axis=1)
+    padded = op("pad", op("transpose", inputs[1], perm=(1, 0)), const(7.0), low=(1, 0), high=(0, 2))
+    check(Graph("f", inputs, [joined, padded, op("concatenate", *inputs[:1] * 2, axis=0)]), (x, y))
+
+
+def test_sizes_known_at_run_time():
+    table, at = arg("table", (9, 6)), arg("at", (B, 3), "int32")
+    rows = op("gather", table, at, axis=0)
+    back = op("scatter_add", op("broadcast_to", const(0.0), shape=(9, 6)), at, rows, axis=0)
+    padded = op("pad", rows, const(0.0), low=(1, 0, 0), high=(0, 0, 1))
+    for b in (1, 4, 0):
+        check(Graph("f", [table, at], [back, padded]), (normal(9, 6), np.random.default_rng(b).integers(0, 9, (b, 3)).astype("int32")))
+
+
+def test_an_index_out_of_range_names_itself():
+    table, at = arg("table", (9, 6)), arg("at", (B,), "int32")
+    program = Program(Graph("f", [table, at], [op("gather", table, at, axis=0)]))
+    with pytest.raises(DataError, match=r"gather: index 9 is out of range") as caught:
+        program(normal(9, 6), np.array([0, 9, 3], "int32"))
+    assert "flat position 1" in str(caught.value) and "integers in [-9, 9)" in str(caught.value)
+    assert len(program(normal(9, 6), np.array([0, -9, 3], "int32"))) == 1
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "int64"])
+def test_check_range_reports_the_label(dtype):
+    labels = arg("labels", (B,), dtype)
+    checked = op("check_range", labels, low=0, high=10, what="label")
+    program = check(Graph("f", [labels], [op("add", checked, const(1, dtype))]), (np.arange(10).astype(dtype),))
+    with pytest.raises(DataError, match=r"label 12 is out of range"):
+        program(np.array([1] * 30 + [12], dtype))
