@@ -1,0 +1,130 @@
+"""Sizes at run time: symbols bound from the shapes of arguments, and what must hold between them."""
+
+from dataclasses import dataclass
+
+from graphkeras.ir.dims import Dim, size, substitute
+from graphkeras.ir.errors import DTypeError, ShapeError
+from graphkeras.ir.graph import Graph
+from graphkeras.ir.node import Node
+from graphkeras.ir.registry import op_def
+
+
+def bind_symbols(specs, shapes, names) -> dict[str, int]:
+    """Symbol -> size, from the shapes of the arguments.
+
+    Raises:
+        ShapeError: a rank, a fixed size or two uses of one symbol do not agree.
+    """
+    sizes: dict[str, int] = {}
+    later = []
+    for spec, shape, name in zip(specs, shapes, names):
+        if len(spec.shape) != len(shape):
+            raise _mismatch(spec, shape, name, f"rank {len(spec.shape)}")
+        for axis, (dim, actual) in enumerate(zip(spec.shape, shape)):
+            if not isinstance(dim, Dim):
+                if dim != actual:
+                    raise _mismatch(spec, shape, name, f"{dim} along axis {axis}")
+            elif (symbol := _single_symbol(dim)) is not None and symbol not in sizes:
+                sizes[symbol] = actual
+            else:
+                later.append((spec, shape, name, axis, dim, actual))
+    for spec, shape, name, axis, dim, actual in later:
+        if dim.symbols() <= sizes.keys() and dim.evaluate(sizes) != actual:
+            raise _mismatch(
+                spec, shape, name, f"{dim.evaluate(sizes)} along axis {axis}, for the other arguments give {dim} = that"
+            )
+    return sizes
+
+
+def _single_symbol(dim: Dim):
+    names = dim.symbols()
+    if len(names) == 1:
+        (name,) = names
+        if repr(dim) == name:
+            return name
+    return None
+
+
+def _mismatch(spec, shape, name, wanted):
+    return ShapeError(
+        f"argument '{name}' has another shape than the program was made for.",
+        got=f"shape {tuple(shape)}",
+        expected=f"{spec}: {wanted}",
+        mend="pass an array of that shape, or make a program for this one",
+    )
+
+
+def check_dtype(spec, array, name) -> None:
+    """Raises DTypeError for an array of another dtype than the argument's."""
+    raise DTypeError(
+        f"argument '{name}' has another dtype than the program was made for.",
+        got=f"{array.dtype} array of shape {array.shape}",
+        expected=str(spec),
+        mend=f"convert it with .astype('{spec.dtype}')",
+    )
+
+
+def evaluated(value, sizes) -> int:
+    """A dimension (int or Dim) as an int."""
+    return value.evaluate(sizes) if isinstance(value, Dim) else value
+
+
+def resolved_attrs(node: Node, sizes) -> dict:
+    """A node's attributes with all dimensions as ints."""
+    return {name: substitute(value, sizes) for name, value in node.attrs.items()}
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Two sizes that must be equal at run time, and the node that needs it."""
+
+    left: object
+    right: object
+    node: Node
+    what: str
+
+    def check(self, sizes) -> None:
+        """Raises ShapeError where the sizes differ."""
+        left, right = evaluated(self.left, sizes), evaluated(self.right, sizes)
+        if left != right:
+            bound = ", ".join(f"{name} = {n}" for name, n in sorted(sizes.items()))
+            raise ShapeError(
+                f"{self.node.op}: {self.what} differ ({left} and {right}).",
+                got=f"{', '.join(str(v.spec) for v in self.node.inputs)} with {bound}",
+                expected=f"{self.left} == {self.right}",
+                where=f"node %{self.node.id}, {self.node.origin}",
+                mend="pass arrays whose sizes agree",
+            )
+
+
+def constraints(graph: Graph) -> list[Constraint]:
+    """What inference could not decide because sizes were symbols."""
+    found = []
+
+    def equal(left, right, node, what):
+        if left != right:
+            found.append(Constraint(left, right, node, what))
+
+    for node in graph.nodes:
+        kind = op_def(node.op).kind
+        if kind == "elementwise" or node.op == "assign_variable":
+            target = node.specs[0].shape
+            for value in node.inputs:
+                for dim, wanted in zip(reversed(value.shape), reversed(target)):
+                    if dim != 1:
+                        equal(dim, wanted, node, "sizes along an axis")
+        elif node.op == "matmul":
+            a, b = (value.shape for value in node.inputs)
+            equal(a[-2 if node.attrs["transpose_a"] else -1], b[-1 if node.attrs["transpose_b"] else -2], node, "inner sizes")
+            for value in node.inputs:
+                for dim, wanted in zip(reversed(value.shape[:-2]), reversed(node.specs[0].shape[:-2])):
+                    if dim != 1:
+                        equal(dim, wanted, node, "batch sizes")
+        elif node.op == "reshape":
+            equal(size(node.inputs[0].shape), size(node.specs[0].shape), node, "numbers of elements")
+        elif node.op == "concatenate":
+            for value in node.inputs:
+                for axis, (dim, wanted) in enumerate(zip(value.shape, node.specs[0].shape)):
+                    if axis != node.attrs["axis"]:
+                        equal(dim, wanted, node, f"sizes along axis {axis}")
+    return found
