@@ -1,0 +1,78 @@
+"""Settings of the process."""
+
+from graphkeras.debug import flags
+from graphkeras.dtype_policies import dtype_policy, set_dtype_policy
+from graphkeras.saving.serialization_lib import enable_unsafe_deserialization
+from graphkeras.trace.settings import (
+    epsilon,
+    floatx,
+    image_data_format,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+)
+
+_interactive_logging = [True]
+
+
+def backend():
+    """Name of the engine: "graphkeras"."""
+    return "graphkeras"
+
+
+def enable_interactive_logging():
+    """Progress and messages go to standard output (the default)."""
+    _interactive_logging[0] = True
+
+
+def disable_interactive_logging():
+    """Progress and messages go to the logging module."""
+    _interactive_logging[0] = False
+
+
+def is_interactive_logging_enabled():
+    """Whether progress and messages go to standard output."""
+    return _interactive_logging[0]
+
+
+def execution():
+    """How models and functions run: "compiled", "strict" or "eager".
+
+    >>> execution()
+    'compiled'
+    """
+    return flags.EXECUTION.value
+
+
+def set_execution(mode):
+    """Chooses how models and functions run from now on.
+
+    Args:
+        mode: "compiled" (fused kernels), "strict" (the same graph node by node, with the same bits) or "eager" (NumPy, op by op).
+    """
+    flags.EXECUTION.set(mode)
+
+
+def num_threads():
+    """Threads that programs run on: by default the cores this process may use, a container's CPU quota included."""
+    from graphkeras.runtime import team
+
+    return team.get_num_threads()
+
+
+def set_num_threads(count):
+    """Sets the number of threads programs run on; None for the default. Results do not depend on it.
+
+    Args:
+        count: 1 or more, or None.
+    """
+    from graphkeras.runtime import team
+
+    team.set_num_threads(count)
+
+
+__all__ = [
+    "backend", "execution", "num_threads", "set_execution", "set_num_threads", "disable_interactive_logging", "dtype_policy", "enable_interactive_logging", "enable_unsafe_deserialization",
+    "epsilon", "floatx", "image_data_format", "is_interactive_logging_enabled", "set_dtype_policy", "set_epsilon", "set_floatx",
+    "set_image_data_format",
+]  # fmt: skip

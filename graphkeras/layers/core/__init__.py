@@ -1,0 +1,1 @@
+"""Layers everything else is made of."""

@@ -1,0 +1,1 @@
+"""Layers that are active during training, and penalties."""
