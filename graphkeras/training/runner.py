@@ -1,0 +1,155 @@
+"""Runner: takes a step over the batches of an epoch, natively where the data are arrays, and calls back as often as is asked for."""
+
+import time
+
+import numpy as np
+
+from graphkeras.data.sources import ArraySource
+from graphkeras.trace import tree
+from graphkeras.training.checks import check_features, check_labels
+from graphkeras.training.step import leaves_of
+
+# A progress bar is drawn again after this many seconds of native steps.
+_BAR_SECONDS = 0.1
+
+
+class Runner:
+    """Runs epochs of a step over a source of data.
+
+    Args:
+        model: the model; its attribute `stop_<...>` ends the epoch.
+        step: the `Step`.
+        source: `ArraySource` or `IterableSource`.
+        callbacks: a `CallbackList`.
+        stop: name of the model's attribute that ends the epoch.
+    """
+
+    def __init__(self, model, step, source, callbacks, stop):
+        self.model, self.step, self.source, self.callbacks = model, step, source, callbacks
+        self._stop = stop
+        self._epoch = self._compiled = None
+        self._checked = False
+
+    def prepare(self):
+        """Traces and compiles the step for the data, and checks the data, before anything is changed."""
+        first = self.source.first
+        check_features(self.model, first)
+        self._compiled = self.step.prepared(first)
+        if self._compiled is None and self.step.mode != "predict":
+            self.model._symbolic_build(first)
+        self._check(self.source.data if isinstance(self.source, ArraySource) else first)
+
+    def _check(self, data):
+        if self.step.mode != "predict":
+            check_labels(self.model._compile_loss, data)
+
+    @property
+    def _stopped(self) -> bool:
+        return getattr(self.model, self._stop, False)
+
+    def epoch(self):
+        """One epoch; returns what the last step returned (None where there was no batch)."""
+        if not isinstance(self.source, ArraySource):
+            return self._iterate(self.source.epoch(), check=True)
+        order, numbers = self.source.epoch_batches()
+        self._compiled = self.step.prepared(self.source.first)
+        if self._compiled is None:
+            return self._iterate((self.source.batch(i, order) for i in numbers), check=False)
+        return self._native(order, numbers)
+
+    def _iterate(self, batches, check):
+        result = None
+        for number, batch in enumerate(batches):
+            if check:
+                self._check(batch)
+            self._begin(number)
+            result = self.step(batch)
+            self._end(number, result)
+            if self._stopped:
+                break
+        return result
+
+    def _native(self, order, numbers):
+        program = self._compiled.program
+        if self._epoch is None or self._epoch.program is not program:
+            self._epoch = program.epoch(leaves_of(self.source.data), batch_size=self.source.batch_size)
+        total, done, result = len(numbers), 0, None
+        hooks = self.callbacks.wants_batches(self.step.mode)
+        bar = None if hooks else self.callbacks.progress
+        chunk = max(1, self.model.steps_per_execution) if hooks else (1 if bar is not None and bar.verbose == 1 else total)
+        while done < total and not self._stopped:
+            steps = min(chunk, total - done)
+            if hooks:
+                self._begin(done)
+            start = time.perf_counter()
+            outcome = self._epoch.run(order, first=numbers.start + done, steps=steps)
+            seconds = time.perf_counter() - start
+            done += outcome.steps
+            result = self._compiled.packed(outcome.outputs)
+            if hooks:
+                self._end(done - 1, result)
+            elif bar is not None and bar.verbose == 1:
+                self._end(done - 1, result)
+                chunk = max(1, int(steps * min(_BAR_SECONDS / max(seconds, 1e-9), 8)))
+        return result
+
+    def _begin(self, number):
+        getattr(self.callbacks, f"on_{self.step.mode}_batch_begin")(number)
+
+    def _end(self, number, result):
+        logs = {"outputs": result} if self.step.mode == "predict" else self._logs(result)
+        getattr(self.callbacks, f"on_{self.step.mode}_batch_end")(number, logs)
+
+    def _logs(self, result):
+        return self.model._result_as_logs(result)
+
+
+class PredictRunner(Runner):
+    """Collects the outputs of all batches."""
+
+    def outputs(self):
+        """Runs all batches; returns the outputs, joined along the first axis."""
+        source = self.source
+        if isinstance(source, ArraySource):
+            compiled = self._compiled = self.step.prepared(source.first)
+            if compiled is not None and source.num_batches == 1 and not self.callbacks.wants_batches("predict"):
+                return self._shown(compiled(leaves_of(source.first)))
+            joined = self._collected(compiled)
+            if joined is not None:
+                return self._shown(joined)
+            batches = (source.batch(i, None) for i in range(min(source.num_batches, source.available)))
+        else:
+            batches = source.epoch()
+        parts = []
+        for number, batch in enumerate(batches):
+            self._begin(number)
+            parts.append(self.step(batch))
+            self._end(number, parts[-1])
+            if self._stopped:
+                break
+        return tree.map_structure(_joined, *parts)
+
+    def _shown(self, outputs):
+        if self.callbacks.progress is not None:
+            self.callbacks.on_predict_batch_end(self.source.num_batches - 1, {})
+        return outputs
+
+    def _collected(self, compiled):
+        """All outputs from one native call, where each has the batch as its first axis and nobody asks for single batches."""
+        source = self.source
+        whole = source.num_batches >= source.available
+        if compiled is None or not whole or self.callbacks.wants_batches("predict"):
+            return None
+        values = compiled.program.graph.outputs
+        if not all(v.spec.rank and v.spec.shape[0] == _batch_of(compiled) for v in values):
+            return None
+        epoch = compiled.program.epoch(leaves_of(source.data), batch_size=source.batch_size, collect=True)
+        return compiled.packed(epoch.run(None).outputs)
+
+
+def _batch_of(compiled):
+    return compiled.program.graph.inputs[0].spec.shape[0]
+
+
+def _joined(*parts):
+    return parts[0] if len(parts) == 1 else np.concatenate([np.atleast_1d(p) for p in parts])

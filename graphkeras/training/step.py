@@ -1,0 +1,185 @@
+"""Steps: `train_step`, `test_step` and `predict_step` of a model, run op by op or traced once and compiled."""
+
+import inspect
+import warnings
+
+import numpy as np
+
+from graphkeras.debug import flags
+from graphkeras.ir.dtypes import dtype_name
+from graphkeras.ir.errors import LoweringError, TraceError
+from graphkeras.ir.spec import TensorSpec
+from graphkeras.trace import BATCH, Tensor, Variable, convert_to_tensor, trace_call, tree
+from graphkeras.data.arrays import names_of
+
+_METHODS = {"train": "train_step", "test": "test_step", "predict": "predict_step"}
+
+
+def takes_state(function) -> bool:
+    """True for a step in JAX style: `(self, state, data)`, which returns its result and the new state."""
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len([p for p in parameters if p.default is p.empty]) == 2
+
+
+def state_variables(model, mode) -> list[list[Variable]]:
+    """The groups of variables whose values are the `state` of a step in JAX style."""
+    groups = [model.trainable_variables, model.non_trainable_variables]
+    if mode == "train":
+        groups.append(model.optimizer.variables)
+    if mode != "predict":
+        groups.append(model.metrics_variables)
+    return groups
+
+
+def call_step(model, mode, data):
+    """Runs a step of a model on one batch, in either style; returns logs, or outputs for "predict"."""
+    step = getattr(model, _METHODS[mode])
+    if not takes_state(step):
+        return step(data)
+    groups = state_variables(model, mode)
+    state = tuple([v.value for v in group] for group in groups)
+    result, new = step(state, data)
+    if mode == "predict" and len(new) != len(groups):
+        groups = [model.non_trainable_variables]
+        new = (new,)
+    for group, values in zip(groups, new):
+        for variable, value in zip(group, values):
+            variable.assign(value)
+    return result
+
+
+class CompiledStep:
+    """A step traced for one structure, dtypes and sizes (but not the batch's) of its data.
+
+    Args:
+        graph: the joint graph: forward, loss, metrics, backward, optimizer.
+        structure: what the step returned, with graph values as leaves.
+        reports: what the passes did.
+        program: the compiled graph.
+    """
+
+    def __init__(self, graph, structure, reports, program):
+        self.graph, self.structure, self.reports, self.program = graph, structure, reports, program
+
+    def packed(self, outputs):
+        """The program's outputs in the structure that the step returned."""
+        values = iter(outputs)
+        return tree.map_structure(lambda leaf: None if leaf is None else next(values), self.structure)
+
+    def __call__(self, leaves):
+        return self.packed(self.program(*leaves))
+
+
+class Step:
+    """One of the steps of a model.
+
+    Args:
+        model: the model.
+        mode: "train", "test" or "predict".
+
+    Attributes:
+        compiled: the traced steps so far, newest last.
+    """
+
+    def __init__(self, model, mode):
+        self.model, self.mode = model, mode
+        self._cache: dict = {}
+        self._untraceable = False
+
+    @property
+    def compiled(self) -> list[CompiledStep]:
+        return list(self._cache.values())
+
+    def prepared(self, data) -> CompiledStep | None:
+        """The compiled step for a batch like this one, or None where steps of this model run op by op.
+
+        Args:
+            data: a batch as nested arrays; the size of the first axes does not matter.
+        """
+        execution = flags.EXECUTION.value
+        if self.model.run_eagerly or execution == "eager" or self._untraceable:
+            return None
+        leaves = leaves_of(data)
+        key = (execution, _outline(data), tuple((a.dtype.str, a.shape[1:]) for a in leaves), self._state_key())
+        found = self._cache.get(key)
+        if found is None:
+            try:
+                found = self._compile(data, leaves, execution)
+            except (TraceError, LoweringError) as error:
+                self._untraceable = True
+                _warn_of_eager(self.model, self.mode, error)
+                return None
+            # Tracing may have built layers and metrics, which are part of the key.
+            self._cache[(*key[:3], self._state_key())] = found
+        return found
+
+    def _state_key(self):
+        """What of the model's state is baked into a trace: which variables are trained, and a learning rate that is code."""
+        model, optimizer = self.model, getattr(self.model, "optimizer", None)
+        rate = getattr(optimizer, "_learning_rate", None)
+        rate = None if isinstance(rate, Variable) else id(rate)
+        return (tuple((id(v), v.trainable) for v in model.variables), id(optimizer), rate)
+
+    def _compile(self, data, leaves, execution):
+        from graphkeras.passes import pipeline
+        from graphkeras.runtime.program import Program
+
+        specs = [TensorSpec((BATCH, *a.shape[1:]), dtype_name(a.dtype)) for a in leaves]
+        if takes_state(getattr(self.model, _METHODS[self.mode])):
+            self.model._symbolic_build(data)
+
+        def step(*tensors):
+            return call_step(self.model, self.mode, with_leaves(data, tensors))
+
+        graph, structure = trace_call(step, specs, _input_names(data), f"{self.mode}_step")
+        graph, reports = pipeline.run(graph, (*pipeline.JOINT, *pipeline.POST_GRAD))
+        return CompiledStep(graph, structure, reports, Program(graph, fuse=execution != "strict"))
+
+    def eager(self, data):
+        """Runs the step op by op on one batch of arrays; results are arrays in the structure that the step returned."""
+        data = with_leaves(data, [Tensor.wrap(a) for a in leaves_of(data)])
+        result = call_step(self.model, self.mode, data)
+        return tree.map_structure(lambda leaf: None if leaf is None else np.asarray(convert_to_tensor(leaf)), result)
+
+    def __call__(self, data):
+        """Runs the step on one batch of arrays, compiled where that is possible."""
+        compiled = self.prepared(data)
+        return self.eager(data) if compiled is None else compiled(leaves_of(data))
+
+
+def leaves_of(data) -> list[np.ndarray]:
+    """The arrays of a batch, flat, without the Nones."""
+    return [leaf for leaf in tree.flatten(data) if leaf is not None]
+
+
+def with_leaves(data, leaves):
+    """The batch with other leaves in place of its arrays."""
+    values = iter(leaves)
+    return tree.map_structure(lambda leaf: None if leaf is None else next(values), data)
+
+
+def _outline(data):
+    if isinstance(data, dict):
+        return ("dict", tuple((key, _outline(data[key])) for key in sorted(data, key=str)))
+    if isinstance(data, (list, tuple)):
+        return (type(data).__name__, tuple(map(_outline, data)))
+    return None if data is None else "."
+
+
+def _input_names(data) -> list[str]:
+    parts = zip(("x", "y", "sample_weight"), data) if isinstance(data, tuple) else [("x", data)]
+    names = []
+    for part, structure in parts:
+        for name, leaf in zip(names_of(structure, part), tree.flatten(structure)):
+            if leaf is not None:
+                names.append("".join(c if c.isalnum() or c == "_" else "_" for c in name).strip("_"))
+    return [name if names.index(name) == i else f"{name}_{i}" for i, name in enumerate(names)]
+
+
+def _warn_of_eager(model, mode, error):
+    warnings.warn(
+        f"Model '{model.name}': its {_METHODS[mode]} cannot be compiled and runs op by op, which is slow.\n"
+        f"  reason:   {error.summary}\n  where:    {error.where}\n"
+        f"  mend:     {error.mend or 'pass run_eagerly=True to compile() if that is what you want'}",
+        stacklevel=6,
+    )
