@@ -4,7 +4,7 @@ import numpy as np
 
 from graphkeras.ir.dtypes import FLOATS, INTEGERS, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
-from graphkeras.ir.registry import ErrorSample, Sample, register_op
+from graphkeras.ir.registry import ErrorSample, Sample, op_def, register_op
 from graphkeras.ir.samples import exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.elementwise import in_float32
@@ -256,8 +256,6 @@ def _sparse_expand(logits, labels):
 
 
 def _sparse_eager(logits, labels):
-    from graphkeras.ir.registry import op_def
-
     classes = logits.shape[-1]
     op_def("check_range").eager(labels, low=0, high=classes, what="label")
     picked = np.take_along_axis(logits, labels[..., None].astype(np.int64), -1)[..., 0]

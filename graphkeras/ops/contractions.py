@@ -36,7 +36,7 @@ def _matmul_infer(a, b, *, transpose_a=False, transpose_b=False):
             expected="a.shape[-1] == b.shape[-2]" if not transpose_a and not transpose_b else "equal inner sizes",
             mend="transpose or reshape one side, or build the layer for inputs of this width",
         )
-    return TensorSpec((*broadcast_shapes("matmul", [a.shape[:-2], b.shape[:-2]], show([a, b])), rows, columns), a.dtype)
+    return TensorSpec((*broadcast_shapes("matmul", [a.shape[:-2], b.shape[:-2]], [a, b]), rows, columns), a.dtype)
 
 
 def _matmul_eager(a, b, *, transpose_a=False, transpose_b=False):

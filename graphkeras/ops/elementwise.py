@@ -30,7 +30,6 @@ _KINDS = {
     ("bool",): "boolean",
     ANY: "any",
 }
-_HALF = ("float16", "bfloat16")
 
 
 def in_float32(function):
@@ -38,8 +37,8 @@ def in_float32(function):
 
     def wrapped(*arrays, **attrs):
         with np.errstate(all="ignore"):
-            half = arrays[0].dtype if arrays[0].dtype.name in _HALF else None
-            if half is None:
+            half = arrays[0].dtype
+            if half.itemsize != 2 or half.kind in "iu":
                 return np.asarray(function(*arrays, **attrs))
             result = np.asarray(function(*(a.astype(np.float32) if a.dtype == half else a for a in arrays), **attrs))
             return result.astype(half) if result.dtype == np.float32 else result

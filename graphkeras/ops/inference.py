@@ -67,8 +67,10 @@ def broadcast_dim(left, right):
     return join_dim(left, right)
 
 
-def broadcast_shapes(op: str, shapes: Sequence[tuple], got: str = "") -> tuple:
-    """The shape to which all shapes broadcast, by NumPy's rules. Raises ShapeError where there is none."""
+def broadcast_shapes(op: str, shapes: Sequence[tuple], specs: Sequence[TensorSpec] = ()) -> tuple:
+    """The shape to which all shapes broadcast, by NumPy's rules. Raises ShapeError, which shows `specs`, where there is none."""
+    if all(shape == shapes[0] for shape in shapes[1:]):
+        return tuple(shapes[0])
     result: list = []
     for shape in shapes:
         padded = [1] * (len(result) - len(shape)) + list(shape)
@@ -78,7 +80,7 @@ def broadcast_shapes(op: str, shapes: Sequence[tuple], got: str = "") -> tuple:
             if dim is None:
                 raise ShapeError(
                     f"{op}: shapes {', '.join(map(str, shapes))} cannot be broadcast together ({left} and {right} differ).",
-                    got=got or ", ".join(map(str, shapes)),
+                    got=show(specs) or ", ".join(map(str, shapes)),
                     expected="sizes that are equal or 1, counted from the last axis",
                     mend="reshape or transpose one input so that its axes line up, e.g. with ops.expand_dims",
                 )
@@ -90,7 +92,7 @@ def elementwise_spec(op: str, specs: Sequence[TensorSpec], dtype: str | None = N
     """The spec of an elementwise op: broadcast shape, dtype of the first input unless given."""
     if len(specs) == 1:
         return specs[0] if dtype is None else specs[0].with_dtype(dtype)
-    return TensorSpec(broadcast_shapes(op, [s.shape for s in specs], show(specs)), dtype or specs[0].dtype)
+    return TensorSpec(broadcast_shapes(op, [s.shape for s in specs], specs), dtype or specs[0].dtype)
 
 
 def require_axis(op: str, axis, rank: int) -> None:

@@ -7,11 +7,12 @@ import numpy as np
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.dtypes import dtype_name, is_integer, numpy_dtype
 from graphkeras.ir.errors import ArgumentError
+from graphkeras.ops.arithmetic import power
 from graphkeras.ops.inference import scalar_like
 from graphkeras.ops.numpy_shape import broadcast_to, expand_dims, moveaxis, reshape, resolve_shape
 from graphkeras.ops.promotion import converted, dtype_of, operand, promote, result_type
 from graphkeras.ops.sources import filled, iota, staged
-from graphkeras.trace import SymbolicTensor, Tensor, as_tensor, convert_to_tensor, current_scope, prim
+from graphkeras.trace import SymbolicTensor, Tensor, as_tensor, as_value, convert_to_tensor, current_scope, prim
 from graphkeras.trace.settings import floatx
 
 
@@ -158,15 +159,8 @@ def full_like(x, fill_value, dtype=None):
     """
     x = as_tensor(x)
     value = converted(operand(fill_value), x.dtype if dtype is None else dtype_name(dtype))
-    value = convert_to_symbolic(value) if isinstance(x, SymbolicTensor) else staged(value)
+    value = SymbolicTensor.wrap(as_value(value)) if isinstance(x, SymbolicTensor) else staged(value)
     return prim.broadcast_to(value, shape=x.spec.shape)
-
-
-def convert_to_symbolic(x):
-    """`x` as a symbolic tensor, a constant of the graph where it was eager."""
-    from graphkeras.trace import as_value
-
-    return x if isinstance(x, SymbolicTensor) else SymbolicTensor.wrap(as_value(x))
 
 
 def array(x, dtype=None):
@@ -300,8 +294,6 @@ def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0):
     [1.0, 10.0, 100.0]
     """
     powers = linspace(start, stop, num, endpoint, dtype=dtype, axis=axis)
-    from graphkeras.ops.arithmetic import power
-
     return power(as_tensor(scalar_like(base, powers)), powers)
 
 

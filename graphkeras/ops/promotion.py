@@ -3,7 +3,7 @@
 from functools import cache
 
 from graphkeras.ir.dims import Dim
-from graphkeras.ir.dtypes import FLOATS, dtype_name, is_float
+from graphkeras.ir.dtypes import dtype_name, is_float
 from graphkeras.ir.errors import DTypeError
 from graphkeras.trace import Tensor, as_tensor, convert_to_tensor, is_tensor
 from graphkeras.trace.settings import floatx
@@ -144,8 +144,3 @@ def as_float(x):
     if is_float(x.dtype) or x.dtype.startswith("complex"):
         return x
     return convert_to_tensor(x, floatx())
-
-
-def float_dtype(dtype: str) -> str:
-    """The dtype itself where it is a float, else floatx."""
-    return dtype if dtype in FLOATS else floatx()

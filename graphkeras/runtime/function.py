@@ -194,7 +194,7 @@ class Function:
             return self.python_function(*call_args, **call_kwargs)
 
         graph, structure = trace_call(call, specs, name=self.name)
-        graph, reports = pipeline.run(graph, pipeline.PRE_GRAD + pipeline.JOINT + pipeline.POST_GRAD)
+        graph, reports = pipeline.run(graph)
         return Trace(specs, graph, reason, structure, list(reports))
 
 

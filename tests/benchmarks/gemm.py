@@ -94,66 +94,44 @@ def kernel_calls(threads):
     import numpy as np
 
     from graphkeras.lowering.cpu import gemm
-    from tests.lowering.kernels import arguments, compile_kernel
+    from graphkeras.runtime.objects import KernelSource, load_kernels
+    from graphkeras.runtime.team import Job, Row, Team, make_table
+    from tests.lowering.kernels import arguments
 
     start = time.perf_counter()
-    kernel, epilogue = compile_kernel(gemm.source("f32")), compile_kernel(EPILOGUE)
-    print(f"compiled in {time.perf_counter() - start:.2f} s", file=sys.stderr)
-    peak, y = compile_kernel(PEAK), np.zeros(256, np.float32)
-    block, _ = arguments(y)
-    loops = 200_000
-    seconds = fastest(lambda: peak(block.ctypes.data, 0, loops, 0))
-    print(f"peak {loops * 12 * 2 * gemm.LANES / seconds / 1e9:.0f} GFLOP/s a core", file=sys.stderr)
+    sources = [gemm.source("f32"), EPILOGUE, PEAK]
+    loaded = load_kernels([KernelSource(text) for text in sources])  # kept, for the code goes with them
+    kernel, epilogue, peak = (k.address for k in loaded)
+    team = Team(threads)
+
+    def caller(address, block, slot, units, scratch_bytes, *alive):
+        table = make_table([Row(address, block.ctypes.data, units)])
+        job = Job(table, slot, scratch_bytes=scratch_bytes, keep_alive=(block, *alive))
+
+        def call():
+            team.run(job, call.repeats)
+
+        call.repeats = 1
+        return call
+
+    print(f"kernels ready in {time.perf_counter() - start:.2f} s", file=sys.stderr)
+    y, loops = np.zeros(256, np.float32), 200_000
+    seconds = fastest(caller(peak, *arguments(y), loops, 0, y))
+    print(f"peak {loops * 12 * 2 * gemm.LANES / seconds / 1e9:.0f} GFLOP/s on {threads} thread(s)", file=sys.stderr)
     for m, k, n in SHAPES:
         a, b, bias = operands(m, k, n)
         c = np.empty((m, n), np.float32)
         after, _ = arguments(bias, c, n)
         words = {"a": a, "b": b, "c": c, "m": m, "n": n, "k": k, "batch": 1, "a_row": k, "a_column": 1, "b_row": n}
         words |= {"b_column": 1, "c_row": n}
-        plain, _ = arguments(*(words.get(name, 0) for name in gemm.ARGUMENTS[1:]))
-        words |= {"epilogue": epilogue.compiled.address, "epilogue_args": after}
-        fused, _ = arguments(*(words.get(name, 0) for name in gemm.ARGUMENTS[1:]))
-        scratch = np.zeros((threads, gemm.scratch_bytes(k) // 64 * 64 + 128), np.uint8)
-        yield tuple(team(kernel, words, gemm.units(m, n), scratch, threads, m * k * n) for words in (plain, fused))
+        pair = []
+        for more in ({}, {"epilogue": epilogue, "epilogue_args": after}):
+            filled = arguments(*({**words, **more}.get(name, 0) for name in gemm.ARGUMENTS[1:]))
+            call = caller(kernel, *filled, gemm.units(m, n), gemm.scratch_bytes(k), a, b, c, bias, after)
+            call.repeats = max(1, 10**8 // (m * k * n))
+            pair.append(call)
+        yield pair
         np.testing.assert_allclose(c, np.maximum(a @ b + bias, 0), atol=1e-2)
-
-
-def team(kernel, words, units, scratch, threads, work):
-    """A call that runs the kernel on all units, the second thread taking half of them.
-
-    Python threads meet too slowly to time one product, so each runs its half often enough between two meetings.
-    """
-    places = [-(-row.ctypes.data // 64) * 64 for row in scratch]
-    cuts = [units * t // threads for t in range(threads + 1)]
-    address = words.ctypes.data
-    if threads == 1:
-        place = places[0]
-        return lambda: kernel(address, 0, units, place)
-    import threading
-
-    go, done = threading.Barrier(2), threading.Barrier(2)
-    repeats = max(1, 10**9 // work)
-
-    def run(t):
-        lo, hi, place = cuts[t], cuts[t + 1], places[t]
-        for _ in range(repeats):
-            kernel(address, lo, hi, place)
-
-    def follow():
-        while True:
-            go.wait()
-            run(1)
-            done.wait()
-
-    threading.Thread(target=follow, daemon=True).start()
-
-    def call():
-        go.wait()
-        run(0)
-        done.wait()
-
-    call.repeats = repeats
-    return call
 
 
 def measure(library, threads):
@@ -163,7 +141,6 @@ def measure(library, threads):
     for pair in calls(threads):
         times.append([fastest(call) for call in pair])
     print(json.dumps(times), flush=True)
-    os._exit(0)  # worker threads wait at their barriers
 
 
 def spawn(python, library, threads):
@@ -182,7 +159,7 @@ def main():
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(options.measure[0], int(options.measure[1]))
+        return measure(options.measure[0], int(options.measure[1]))
     pythons = {"kernel": sys.executable, "numpy": sys.executable}
     if options.peers:
         pythons["torch"] = options.peers

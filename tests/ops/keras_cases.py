@@ -1,4 +1,4 @@
-"""Calls of `keras.ops` functions, with fixed arguments: evaluated once by Keras for the golden file, and by graphkeras in the tests."""
+"""Calls of `keras.ops` functions with fixed arguments: evaluated once by Keras for the golden file, by graphkeras in the tests."""
 
 import numpy as np
 
@@ -34,13 +34,13 @@ def _arrays():
 
 A = _arrays()
 UNARY = (
-    "abs absolute negative sign square exp expm1 sin cos tan tanh sinh cosh floor ceil trunc round isnan isinf isfinite isposinf isneginf "
-    "isreal logical_not fabs exp2 deg2rad rad2deg arcsinh sinc cbrt nan_to_num signbit"
+    "abs absolute negative sign square exp expm1 sin cos tan tanh sinh cosh floor ceil trunc round isnan isinf isfinite isposinf "
+    "isneginf isreal logical_not fabs exp2 deg2rad rad2deg arcsinh sinc cbrt nan_to_num signbit"
 ).split()
 POSITIVE = "sqrt log log10 log1p log2 rsqrt reciprocal".split()
 ACTIVATIONS = (
-    "relu relu6 sigmoid silu swish softplus softsign elu selu gelu leaky_relu hard_sigmoid hard_silu hard_swish hard_tanh log_sigmoid "
-    "celu soft_shrink hard_shrink tanh_shrink sparse_plus sparse_sigmoid squareplus erf"
+    "relu relu6 sigmoid silu swish softplus softsign elu selu gelu leaky_relu hard_sigmoid hard_silu hard_swish hard_tanh "
+    "log_sigmoid celu soft_shrink hard_shrink tanh_shrink sparse_plus sparse_sigmoid squareplus erf"
 ).split()
 BINARY = "add subtract multiply divide true_divide maximum minimum fmax fmin mod floor_divide divide_no_nan".split()
 COMPARISONS = "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor isclose".split()

@@ -12,11 +12,11 @@ X = np.arange(120, dtype="float32").reshape(4, 5, 6)
 MASK = X[:, :, 0] % 4 == 0
 ALL = slice(None)
 KEYS = [
-    0, -1, (0, 1), (0, 1, 2), slice(1, 3), (ALL, slice(None, None, -1)), (..., 0), (None, ..., None, 1), slice(3, 0, -2), [0, 2],
-    (ALL, [0, 2]), ([0, 1], [2, 3]), ([0, 1], ALL, [2, 3]), (0, ALL, [1, 2]), (ALL, 0, [1, 2]), ([[0], [1]], [2, 3, -1]), MASK, (MASK, 0),
-    (MASK, slice(1, 3)), (..., np.array([True, False] * 3)), (ALL, None, [1, 1]), np.array(2), (np.int64(1), slice(-2, None)),
-    (slice(None, None, 2), slice(-1, None, -2), slice(10, None)), (slice(2, 100), slice(-100, 2)), slice(5, 2), ([],),
-    (0, [1], ALL, None), ([1], None, [2]), (ALL, ALL, -1), (slice(None, -1), slice(1, None), slice(2, -2)), (), ...,
+    0, -1, (0, 1), (0, 1, 2), slice(1, 3), (ALL, slice(None, None, -1)), (..., 0), (None, ..., None, 1), slice(3, 0, -2), [0,
+    2], (ALL, [0, 2]), ([0, 1], [2, 3]), ([0, 1], ALL, [2, 3]), (0, ALL, [1, 2]), (ALL, 0, [1, 2]), ([[0], [1]], [2, 3, -1]),
+    MASK, (MASK, 0), (MASK, slice(1, 3)), (..., np.array([True, False] * 3)), (ALL, None, [1, 1]), np.array(2), (np.int64(1),
+    slice(-2, None)), (slice(None, None, 2), slice(-1, None, -2), slice(10, None)), (slice(2, 100), slice(-100, 2)), slice(5,
+    2), ([],), (0, [1], ALL, None), ([1], None, [2]), (ALL, ALL, -1), (slice(None, -1), slice(1, None), slice(2, -2)), (), ...,
 ]  # fmt: skip
 
 

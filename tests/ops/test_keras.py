@@ -19,7 +19,11 @@ from tests.ops import keras_cases
 GOLDEN = Path(__file__).parent / "golden"
 CASES = keras_cases.cases()
 LABELS = [keras_cases.label(number, case) for number, case in enumerate(CASES)]
-TOLERANCE = {"float16": dict(rtol=2e-3, atol=1e-3), "float32": dict(rtol=1e-5, atol=1e-6), "float64": dict(rtol=1e-12, atol=1e-14)}
+TOLERANCE = {
+    "float16": {"rtol": 2e-3, "atol": 1e-3},
+    "float32": {"rtol": 1e-5, "atol": 1e-6},
+    "float64": {"rtol": 1e-12, "atol": 1e-14},
+}
 # They loop over an axis, or their result's shape depends on its size in a way that needs a number.
 NEED_SIZES = {"array_split", "cross", "diag", "diagonal", "einsum", "repeat", "trace", "unstack"}
 
@@ -36,7 +40,7 @@ def golden():
 def _compare(got, expected):
     assert [(a.dtype.name, a.shape) for a in got] == [(b.dtype.name, b.shape) for b in expected]
     for a, b in zip(got, expected):
-        np.testing.assert_allclose(a, b, **TOLERANCE.get(a.dtype.name, dict(rtol=0, atol=0)))
+        np.testing.assert_allclose(a, b, **TOLERANCE.get(a.dtype.name, {"rtol": 0, "atol": 0}))
 
 
 @pytest.mark.parametrize(("number", "label"), list(enumerate(LABELS)), ids=LABELS)
@@ -54,8 +58,9 @@ def _traced(case, spec_of):
         if isinstance(value, list) and any(isinstance(v, np.ndarray) for v in value):
             return [collect(v) for v in value]
         if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:
+            place = len(arrays)
             arrays.append(value)
-            return lambda tensors, place=len(arrays) - 1: tensors[place]
+            return lambda tensors: tensors[place]
         return value
 
     def fill(value, tensors):
