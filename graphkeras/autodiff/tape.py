@@ -1,6 +1,12 @@
 """GradientTape: remembers what was computed, and differentiates it; eagerly and inside a trace alike."""
 
+import math
+from contextlib import contextmanager
+
+import numpy as np
+
 from graphkeras.autodiff.reverse import Record, backpropagate, differentiable, graph_records, ones_like, value_key
+from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import ArgumentError, GradientError
 from graphkeras.ir.origin import current_origin
 from graphkeras.trace import (
@@ -15,6 +21,21 @@ from graphkeras.trace import (
     stop_recording,
     tree,
 )
+
+
+def _unit(tensor, i: int):
+    """Zeros in the shape of a tensor of known sizes, with a one at flat place `i`."""
+    unit = np.zeros(int(tensor.spec.size), numpy_dtype(tensor.dtype))
+    unit[i] = 1
+    return Tensor(unit.reshape(tensor.spec.shape))
+
+
+def _stack(rows, shape):
+    if any(row is None for row in rows):
+        return None
+    if not rows:
+        return prim.broadcast_to(Tensor(0.0), shape=shape)
+    return prim.reshape(prim.concatenate(*(prim.reshape(r, shape=(1, *r.spec.shape)) for r in rows), axis=0), shape=shape)
 
 
 def _key(tensor):
@@ -119,10 +140,7 @@ class GradientTape:
         if unconnected not in ("none", "zero"):
             raise ArgumentError("Unknown unconnected_gradients.", got=repr(unconnected_gradients), expected="'none' or 'zero'")
         if self._used and not self._persistent:
-            raise GradientError(
-                "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians).",
-                mend="create it with GradientTape(persistent=True)",
-            )
+            self._refuse_second_use()
         self._used = True
         targets = [as_tensor(t) for t in tree.flatten(target)]
         cts = [None] * len(targets) if output_gradients is None else tree.flatten(output_gradients)
@@ -141,6 +159,82 @@ class GradientTape:
         if not self._persistent:
             self.reset()
         return tree.pack_sequence_as(sources, results)
+
+    def jacobian(self, target, sources, unconnected_gradients="none", parallel_iterations=None, experimental_use_pfor=True):
+        """Derivatives of each element of the target with respect to the sources.
+
+        Args:
+            target: a tensor whose sizes are known.
+            sources: a tensor, variable or nested structure of them.
+            unconnected_gradients: "none" or "zero".
+            parallel_iterations, experimental_use_pfor: kept for compatibility with TensorFlow.
+
+        Returns:
+            For each source a tensor of shape `target.shape + source.shape`, in the structure of `sources`.
+        """
+        target = as_tensor(target)
+        if not target.spec.is_static:
+            raise GradientError("A jacobian needs a target of known sizes.", got=f"{target.spec}", mend="use batch_jacobian")
+        count = int(target.spec.size)
+        flat = tree.flatten(sources)
+        with self._kept():
+            rows = [
+                self.gradient(target, flat, output_gradients=_unit(target, i), unconnected_gradients=unconnected_gradients)
+                for i in range(count)
+            ]
+        shapes = [as_tensor(s).spec.shape for s in flat]
+        results = [_stack(column, target.spec.shape + shape) for column, shape in zip(zip(*rows, strict=True), shapes, strict=True)]
+        return tree.pack_sequence_as(sources, results)
+
+    def batch_jacobian(self, target, source, unconnected_gradients="none", parallel_iterations=None, experimental_use_pfor=True):
+        """The jacobians of each sample: target[b] with respect to source[b].
+
+        Args:
+            target: a tensor (batch, ...) in which row b depends on row b of the source only; all sizes but the batch are known.
+            source: a tensor (batch, ...).
+
+        Returns:
+            A tensor of shape `(batch,) + target.shape[1:] + source.shape[1:]`, or None where the target does not depend on it.
+        """
+        target, tensor = as_tensor(target), as_tensor(source)
+        if target.spec.shape[:1] != tensor.spec.shape[:1] or not target.ndim or not tensor.ndim:
+            raise GradientError(
+                "Target and source need one batch.", got=f"{target.spec} and {tensor.spec}", expected="equal first axes"
+            )
+        batch, rest = target.spec.shape[0], target.spec.shape[1:]
+        count = math.prod(rest)
+        flat = prim.reshape(target, shape=(batch, count))
+        columns = []
+        with self._kept():
+            for i in range(count):
+                row = _unit(prim.slice(flat, starts=(0, 0), stops=(1, count), strides=(1, 1)), i)
+                ct = prim.reshape(prim.broadcast_to(row, shape=(batch, count)), shape=target.spec.shape)
+                columns.append(self.gradient(target, source, output_gradients=ct, unconnected_gradients=unconnected_gradients))
+        if any(c is None for c in columns):
+            return None
+        shape = tensor.spec.shape[1:]
+        columns = [prim.reshape(c, shape=(batch, 1, *shape)) for c in columns]
+        return prim.reshape(prim.concatenate(*columns, axis=1), shape=(batch, *rest, *shape))
+
+    @contextmanager
+    def _kept(self):
+        """Several gradients count as one use of the tape."""
+        if self._used and not self._persistent:
+            self._refuse_second_use()
+        persistent, self._persistent = self._persistent, True
+        try:
+            yield
+        finally:
+            self._persistent = persistent
+            if not persistent:
+                self.reset()
+
+    @staticmethod
+    def _refuse_second_use():
+        raise GradientError(
+            "A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians).",
+            mend="create it with GradientTape(persistent=True)",
+        )
 
     def _gradients(self, targets, cts, sources):
         seeds: dict = {}

@@ -3,8 +3,9 @@ import pytest
 
 import graphkeras as keras
 from graphkeras import ops
-from graphkeras.autodiff import GradientTape, grad, gradients, value_and_grad
+from graphkeras.autodiff import GradientTape, grad, gradients, jvp, value_and_grad, vjp
 from graphkeras.ir.errors import ArgumentError, GradientError
+from graphkeras.runtime.function import function
 from graphkeras.trace import SymbolicTensor, Tensor, Variable
 
 
@@ -133,3 +134,47 @@ def test_no_gradient_says_why():
         tape.watch(x)
         y = ops.sum(ops.cast(ops.argmax(x, axis=1), "float32"))
     assert tape.gradient(y, x) is None
+
+
+def test_jacobian_of_a_matrix_product():
+    w = Variable(np.arange(6.0).reshape(2, 3))
+    x = Tensor([1.0, 2.0])
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = ops.matmul(x, w)
+    jw, jx, none = tape.jacobian(y, [w, x, Variable(1.0)])
+    assert jw.shape == (3, 2, 3) and none is None
+    np.testing.assert_array_equal(jx.numpy(), w.numpy().T)
+    np.testing.assert_array_equal(jw.numpy(), np.einsum("i,jk->jik", [1.0, 2.0], np.eye(3)))
+    with pytest.raises(GradientError, match="non-persistent"):
+        tape.jacobian(y, x)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_batch_jacobian(compiled):
+    def f(x):
+        with GradientTape() as tape:
+            tape.watch(x)
+            y = x[:, :2] * ops.sum(x, axis=1, keepdims=True)
+        return tape.batch_jacobian(y, x)
+
+    x = np.arange(12, dtype="float32").reshape(4, 3)
+    got = (function(f) if compiled else f)(Tensor(x)).numpy()
+    expected = np.stack([np.eye(2, 3) * row.sum() + row[:2, None] for row in x])
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_vjp_and_jvp():
+    value, pull_back, aux = vjp(lambda x, p: ((x * p["a"], x), "aux"), Tensor([1.0, 2.0]), {"a": Tensor(3.0)}, has_aux=True)
+    assert value[0].tolist() == [3.0, 6.0] and aux == "aux"
+    dx, dp = pull_back((Tensor([1.0, 1.0]), Tensor([10.0, 20.0])))
+    assert dx.tolist() == [13.0, 23.0] and float(dp["a"]) == 3.0
+    value, slope = jvp(lambda x, y: ops.sin(x) * y, (Tensor(0.5), Tensor(2.0)), (Tensor(1.0), Tensor(10.0)))
+    np.testing.assert_allclose(float(slope), np.cos(0.5) * 2 + np.sin(0.5) * 10, rtol=1e-6)
+    with pytest.raises(ArgumentError, match="one length"):
+        jvp(lambda x: x, (1.0,), (1.0, 2.0))
+
+
+def test_jvp_inside_a_trace():
+    got = function(lambda x: jvp(lambda a: a * a * a, (x,), (ops.ones_like(x),)))(np.array([1.0, 2.0], "float32"))
+    assert [t.tolist() for t in got] == [[1.0, 8.0], [3.0, 12.0]]
