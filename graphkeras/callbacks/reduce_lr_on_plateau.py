@@ -40,7 +40,9 @@ class ReduceLROnPlateau(MonitorCallback):
     ):
         super().__init__(monitor, mode, min_delta=min_delta)
         if factor >= 1.0:
-            raise ArgumentError("ReduceLROnPlateau does not support a factor >= 1.0.", got=f"factor={factor}", expected="a float below 1")
+            raise ArgumentError(
+                "ReduceLROnPlateau does not support a factor >= 1.0.", got=f"factor={factor}", expected="a float below 1"
+            )
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
         self.on_train_begin()

@@ -4,6 +4,7 @@ import numpy as np
 
 from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DataError
+from graphkeras.losses.loss import is_list_of_numbers
 from graphkeras.trace import settings, tree
 from graphkeras.trace.base import TensorBase
 
@@ -72,12 +73,6 @@ def is_array_like(value) -> bool:
     return isinstance(value, (np.ndarray, TensorBase)) or hasattr(value, "to_numpy") or hasattr(value, "__array__")
 
 
-def _is_list_of_numbers(value) -> bool:
-    while isinstance(value, (list, tuple)) and len(value):
-        value = value[0]
-    return isinstance(value, (int, float, bool, np.generic))
-
-
 def arrays_of(structure, part: str):
     """The structure with arrays as leaves; a nested list of numbers is one array.
 
@@ -87,7 +82,7 @@ def arrays_of(structure, part: str):
     """
     if isinstance(structure, dict):
         return {key: arrays_of(value, f"{part}[{key!r}]") for key, value in structure.items()}
-    if isinstance(structure, (list, tuple)) and not _is_list_of_numbers(structure):
+    if isinstance(structure, (list, tuple)) and not is_list_of_numbers(structure):
         if not structure:
             raise DataError(
                 f"{part} is empty.", got=f"{part}={structure!r}", expected="at least one sample", mend="check how the data is read"
@@ -136,7 +131,7 @@ def class_weight_to_sample_weights(y, class_weight) -> np.ndarray:
         y: class numbers, one-hot rows, or a column of class numbers.
         class_weight: dict from class number to weight; 1 for classes it does not have.
     """
-    if tree.is_nested(y):
+    if tree.is_nested(y) and not is_list_of_numbers(y):
         raise ArgumentError(
             "`class_weight` is only supported for Models with a single output.",
             got=f"targets in a {type(y).__name__}",

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from graphkeras.data.arrays import arrays_of, number_of_samples
+from graphkeras.data.arrays import number_of_samples
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.trace import Tensor, tree
 
@@ -29,11 +29,8 @@ class Dataset:
     @classmethod
     def from_tensor_slices(cls, tensors) -> "Dataset":
         """One element per entry along the first axes of arrays (or nested structures of arrays)."""
-        arrays = arrays_of(tensors, "tensors")
-        if isinstance(arrays, list):
-            arrays = tuple(arrays)
-        count = number_of_samples(arrays)
-        return _Slices(arrays, count)
+        arrays = _arrays(tensors)
+        return _Slices(arrays, number_of_samples(arrays))
 
     @classmethod
     def from_tensors(cls, tensors) -> "Dataset":
@@ -238,6 +235,15 @@ class _Slices(Dataset):
 def _positive(name, value):
     if not isinstance(value, (int, np.integer)) or value < 1:
         raise ArgumentError(f"`{name}` must be a positive integer.", got=f"{name}={value!r}")
+
+
+def _arrays(structure):
+    """Arrays in dicts and tuples; a list is one array, as in tf.data."""
+    if isinstance(structure, dict):
+        return {key: _arrays(value) for key, value in structure.items()}
+    if isinstance(structure, tuple):
+        return tuple(map(_arrays, structure))
+    return Tensor(structure).array
 
 
 def _tensor(value):

@@ -1,5 +1,7 @@
 """Loss: the base of all losses, and how losses of single samples become one number."""
 
+import numpy as np
+
 from graphkeras import ops
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.errors import ArgumentError, ShapeError
@@ -41,8 +43,8 @@ class Loss:
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         mask = mask_of(y_pred)
-        y_pred = tree.map_structure(lambda x: convert_to_tensor(x, self.dtype), y_pred)
-        y_true = tree.map_structure(self._target, y_true)
+        y_pred = map_tensors(lambda x: convert_to_tensor(x, self.dtype), y_pred)
+        y_true = map_tensors(self._target, y_true)
         losses = self.call(y_true, y_pred)
         own_mask = self._valid(y_true, y_pred)
         if own_mask is not None:
@@ -72,6 +74,18 @@ class Loss:
 
     def _obj_type(self):
         return "Loss"
+
+
+def is_list_of_numbers(value) -> bool:
+    """True for nested lists of numbers, which stand for one tensor; False for structures of tensors."""
+    while isinstance(value, (list, tuple)) and len(value):
+        value = value[0]
+    return isinstance(value, (int, float, np.generic))
+
+
+def map_tensors(function, structure):
+    """The structure with `function` applied to its tensors; nested lists of numbers are one tensor."""
+    return function(structure) if is_list_of_numbers(structure) else tree.map_structure(function, structure)
 
 
 def mask_of(x):

@@ -40,7 +40,7 @@ def mean_squared_logarithmic_error(y_true, y_pred):
 
 
 def cosine_similarity(y_true, y_pred, axis=-1):
-    """Minus the cosine of the angle between targets and predictions along an axis: -1 for the same direction; 0 at a zero vector."""
+    """Minus the cosine of the angle between targets and predictions along an axis: -1 for one direction; 0 at a zero vector."""
     y_true, y_pred = paired(y_true, y_pred)
 
     def unit(x):

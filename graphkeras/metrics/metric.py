@@ -2,7 +2,17 @@
 
 from graphkeras import ops
 from graphkeras.ir.errors import ArgumentError
-from graphkeras.trace import StatelessScope, Variable, convert_to_tensor, settings
+from graphkeras.trace import (
+    StatelessScope,
+    SymbolicTensor,
+    TraceScope,
+    Variable,
+    convert_to_tensor,
+    current_scope,
+    settings,
+    tracing,
+    tree,
+)
 from graphkeras.trace.naming import auto_name, name_scope
 
 
@@ -108,6 +118,14 @@ class Metric:
 
     def __call__(self, *args, **kwargs):
         self._check_initialized()
+        if current_scope() is None and any(isinstance(x, SymbolicTensor) for x in tree.flatten((args, kwargs))):
+            # Without values only shapes and dtypes can be told; the state stays as it is.
+            with tracing(TraceScope()):
+                result = tree.map_structure(convert_to_tensor, self._updated(args, kwargs))
+            return tree.map_structure(lambda t: SymbolicTensor(t.shape, t.dtype), result)
+        return self._updated(args, kwargs)
+
+    def _updated(self, args, kwargs):
         self.update_state(*args, **kwargs)
         return self.result()
 

@@ -5,6 +5,7 @@ import warnings
 
 from graphkeras import ops
 from graphkeras.ir.errors import ArgumentError, ShapeError
+from graphkeras.optimizers.clipping import clip_by_global_norm, clip_by_norm
 from graphkeras.optimizers.schedules.schedule import LearningRateSchedule
 from graphkeras.trace import StatelessScope, SymbolicTensor, Variable, convert_to_tensor, settings
 from graphkeras.trace.naming import auto_name, name_scope
@@ -56,7 +57,9 @@ class Optimizer:
         if kwargs.pop("decay", None) is not None:
             warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
         if kwargs:
-            raise ArgumentError(f"Argument(s) not recognized: {kwargs}", got=str(sorted(kwargs)), expected="arguments of the optimizer")
+            raise ArgumentError(
+                f"Argument(s) not recognized: {kwargs}", got=str(sorted(kwargs)), expected="arguments of the optimizer"
+            )
         self.name = name or auto_name(type(self).__name__)
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
@@ -509,30 +512,11 @@ class Optimizer:
     @classmethod
     def from_config(cls, config, custom_objects=None):
         if isinstance(config.get("learning_rate"), dict):
-            from graphkeras.saving import deserialize_keras_object
+            from graphkeras.optimizers import schedules
 
-            rate = deserialize_keras_object(config["learning_rate"], custom_objects=custom_objects)
+            rate = schedules.deserialize(config["learning_rate"], custom_objects=custom_objects)
             config = {**config, "learning_rate": rate}
         return cls(**config)
 
     def _obj_type(self):
         return "Optimizer"
-
-
-def clip_by_norm(gradient, norm):
-    """The gradient, made shorter where its norm is above `norm`."""
-    squared = ops.sum(ops.square(gradient))
-    positive = squared > 0.0
-    length = ops.where(positive, ops.sqrt(ops.where(positive, squared, ops.ones_like(squared))), squared)
-    return gradient * norm / ops.maximum(length, norm)
-
-
-def clip_by_global_norm(grads, norm):
-    """All gradients, made shorter by one factor where their common norm is above `norm`; NaN where the norm is not finite."""
-    total = None
-    for gradient in grads:
-        squared = ops.sum(ops.square(gradient))
-        total = squared if total is None else total + squared
-    length = ops.sqrt(total)
-    scale = norm * ops.minimum(1.0 / length, 1.0 / norm) + (length - length)
-    return [gradient * scale for gradient in grads]

@@ -21,7 +21,9 @@ def check_labels(compile_loss, data) -> None:
     if y is None:
         return
     targets = compile_loss.flat_targets(y)
-    names = names_of(y, "y") if len(names_of(y, "y")) == len(targets) else [f"y[{i}]" for i in range(len(targets))]
+    names = names_of(y, "y")
+    if len(names) != len(targets):
+        names = [f"y[{i}]" for i in range(len(targets))]
     for index, classes, ignored in compile_loss.classes:
         labels = targets[index]
         if labels is not None and len(labels):
@@ -32,7 +34,8 @@ def _check(labels, name, classes, ignored):
     if labels.dtype.kind == "f":
         bad = ~np.isfinite(labels)
         if bad.any():
-            raise _error(labels, bad, name, "is not a class number", "whole numbers", "remove these samples, or fill in their labels")
+            mend = "remove these samples, or fill in their labels"
+            raise _error(labels, bad, name, "is not a class number", "whole numbers", mend)
         bad = labels != np.floor(labels)
         if bad.any():
             raise _error(

@@ -146,7 +146,7 @@ class CompileLoss(losses.Loss):
             "y_true and y_pred have different structures.",
             got=f"y_true: {got}",
             expected=f"y_pred: {expected}",
-            mend="pass targets in the structure of the model's outputs: a list with one array per output, or a dict from their names",
+            mend="pass targets as the model returns outputs: a list with one array per output, or a dict from their names",
         )
 
     def __call__(self, y_true, y_pred, sample_weight=None):

@@ -42,7 +42,8 @@ class Outputs:
             names = self.names if None not in self.names else self.model_names
             if names and (set(given) == set(names) or (partial and set(given) <= set(names))):
                 return [given.get(name) for name in names]
-            raise self._mismatch(given, what, f"the keys {list(given)}", f"keys from {names}" if names else "a list: the outputs have no names")
+            expected = f"keys from {names}" if names else "a list: the outputs have no names"
+            raise self._mismatch(given, what, f"the keys {list(given)}", expected)
         if len(given) == self.count:
             entries = list(given)
             if not any(tree.is_nested(entry) for entry in entries) or not tree.is_nested(self.structure):

@@ -1,4 +1,4 @@
-"""Runner: takes a step over the batches of an epoch, natively where the data are arrays, and calls back as often as is asked for."""
+"""Runner: takes a step over the batches of an epoch, natively for arrays, and calls back as often as is asked for."""
 
 import time
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from graphkeras.data.sources import ArraySource
 from graphkeras.trace import tree
-from graphkeras.training.checks import check_features, check_labels
+from graphkeras.training.checks import check_labels
 from graphkeras.training.step import leaves_of
 
 # A progress bar is drawn again after this many seconds of native steps.
@@ -33,7 +33,6 @@ class Runner:
     def prepare(self):
         """Traces and compiles the step for the data, and checks the data, before anything is changed."""
         first = self.source.first
-        check_features(self.model, first)
         self._compiled = self.step.prepared(first)
         if self._compiled is None and self.step.mode != "predict":
             self.model._symbolic_build(first)
@@ -112,8 +111,8 @@ class PredictRunner(Runner):
         source = self.source
         if isinstance(source, ArraySource):
             compiled = self._compiled = self.step.prepared(source.first)
-            if compiled is not None and source.num_batches == 1 and not self.callbacks.wants_batches("predict"):
-                return self._shown(compiled(leaves_of(source.first)))
+            if compiled is not None and source.available == 1 and not self.callbacks.wants_batches("predict"):
+                return self._shown(compiled(leaves_of(source.data)))
             joined = self._collected(compiled)
             if joined is not None:
                 return self._shown(joined)

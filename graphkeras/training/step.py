@@ -5,20 +5,22 @@ import warnings
 
 import numpy as np
 
+from graphkeras.data.arrays import names_of
 from graphkeras.debug import flags
 from graphkeras.ir.dtypes import dtype_name
 from graphkeras.ir.errors import LoweringError, TraceError
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace import BATCH, Tensor, Variable, convert_to_tensor, trace_call, tree
-from graphkeras.data.arrays import names_of
+from graphkeras.training.checks import check_features
 
 _METHODS = {"train": "train_step", "test": "test_step", "predict": "predict_step"}
 
 
 def takes_state(function) -> bool:
     """True for a step in JAX style: `(self, state, data)`, which returns its result and the new state."""
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return len([p for p in parameters if p.default is p.empty]) == 2
+    parameters = inspect.signature(function).parameters.values()
+    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    return len(needed) == 2
 
 
 def state_variables(model, mode) -> list[list[Variable]]:
@@ -95,14 +97,19 @@ class Step:
 
         Args:
             data: a batch as nested arrays; the size of the first axes does not matter.
+
+        Raises:
+            DataError: for inputs that do not have the shapes the model takes.
         """
         execution = flags.EXECUTION.value
         if self.model.run_eagerly or execution == "eager" or self._untraceable:
+            check_features(self.model, data)
             return None
         leaves = leaves_of(data)
         key = (execution, _outline(data), tuple((a.dtype.str, a.shape[1:]) for a in leaves), self._state_key())
         found = self._cache.get(key)
         if found is None:
+            check_features(self.model, data)
             try:
                 found = self._compile(data, leaves, execution)
             except (TraceError, LoweringError) as error:
@@ -116,6 +123,8 @@ class Step:
     def _state_key(self):
         """What of the model's state is baked into a trace: which variables are trained, and a learning rate that is code."""
         model, optimizer = self.model, getattr(self.model, "optimizer", None)
+        if self.mode != "train":
+            return len(model._layers)
         rate = getattr(optimizer, "_learning_rate", None)
         rate = None if isinstance(rate, Variable) else id(rate)
         return (tuple((id(v), v.trainable) for v in model.variables), id(optimizer), rate)

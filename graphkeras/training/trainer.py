@@ -16,7 +16,7 @@ from graphkeras.ir.errors import ArgumentError
 from graphkeras.layers.tracking import not_tracking
 from graphkeras.trace import StatelessScope, convert_to_tensor, settings, tree
 from graphkeras.training.building import symbolic_build
-from graphkeras.training.checks import check_features, check_labels
+from graphkeras.training.checks import check_labels
 from graphkeras.training.compile_loss import CompileLoss
 from graphkeras.training.compile_metrics import CompileMetrics
 from graphkeras.training.legacy import CompiledLoss, CompiledMetrics
@@ -477,7 +477,6 @@ class Trainer:
         source = make_source(x, batch_size=batch_size, steps=steps)
         callbacks = self._callback_list(callbacks, verbose, 1, source.num_batches)
         runner = PredictRunner(self, self._step("predict"), source, callbacks, "stop_predicting")
-        check_features(self, source.first)
         self.stop_predicting = False
         callbacks.on_predict_begin()
         outputs = runner.outputs()
@@ -503,7 +502,6 @@ class Trainer:
             sample_weight = arrays_of(sample_weight, "sample_weight")
         number_of_samples(x, y, sample_weight)
         data = pack_x_y_sample_weight(x, y, sample_weight)
-        check_features(self, data)
         step = self._step(mode)
         if step.prepared(data) is None:
             self._symbolic_build(data)
