@@ -72,7 +72,7 @@ def set_num_threads(count):
 
 
 __all__ = [
-    "backend", "execution", "num_threads", "set_execution", "set_num_threads", "disable_interactive_logging", "dtype_policy", "enable_interactive_logging", "enable_unsafe_deserialization",
-    "epsilon", "floatx", "image_data_format", "is_interactive_logging_enabled", "set_dtype_policy", "set_epsilon", "set_floatx",
-    "set_image_data_format",
+    "backend", "disable_interactive_logging", "dtype_policy", "enable_interactive_logging", "enable_unsafe_deserialization",
+    "epsilon", "execution", "floatx", "image_data_format", "is_interactive_logging_enabled", "num_threads", "set_dtype_policy",
+    "set_epsilon", "set_execution", "set_floatx", "set_image_data_format", "set_num_threads",
 ]  # fmt: skip

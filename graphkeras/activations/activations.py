@@ -125,8 +125,18 @@ def sparse_sigmoid(x):
 
 
 def sparsemax(x, axis=-1):
-    """The point of the probability simplex nearest to `x`: like softmax, with exact zeros."""
-    return ops.sparsemax(x, axis=axis)
+    """The point of the probability simplex nearest to `x`: like softmax, with exact zeros.
+
+    Every pair of entries along the axis is compared, so time and memory grow with the square of its size. From
+    https://arxiv.org/abs/1602.02068, algorithm 1, with counts in place of the sort.
+    """
+    x = ops.moveaxis(ops.convert_to_tensor(x), axis, -1)
+    at_least = ops.cast(ops.greater_equal(ops.expand_dims(x, -2), ops.expand_dims(x, -1)), x.dtype)
+    rank = ops.sum(at_least, axis=-1)
+    total = ops.sum(at_least * ops.expand_dims(x, -2), axis=-1)
+    support = ops.cast(ops.greater(1.0 + rank * x, total), x.dtype)
+    threshold = (ops.sum(support * x, axis=-1, keepdims=True) - 1.0) / ops.sum(support, axis=-1, keepdims=True)
+    return ops.moveaxis(ops.relu(x - threshold), -1, axis)
 
 
 def silu(x):

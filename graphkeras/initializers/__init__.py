@@ -37,7 +37,7 @@ _TABLE = named(
     OrthogonalInitializer=Orthogonal,
 )
 # Keras offers each class under these names too.
-globals().update({name: cls for name, cls in _TABLE.items() if name.islower() and name != "initializer"})
+globals().update({name: cls for name, cls in _TABLE.items() if name not in ("initializer", "Initializer")})
 
 
 def serialize(initializer):

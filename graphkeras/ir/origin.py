@@ -35,12 +35,16 @@ class Origin:
 
 
 _layers: contextvars.ContextVar[tuple[str, ...]] = contextvars.ContextVar("graphkeras_layers", default=())
+_call_site: contextvars.ContextVar[tuple[str, int]] = contextvars.ContextVar("graphkeras_call_site", default=("", 0))
+_replaying: set = set()  # code objects of functions that run a recorded model
 _override: contextvars.ContextVar[Origin | None] = contextvars.ContextVar("graphkeras_origin", default=None)
 
 
 def _user_line() -> tuple[str, int]:
     frame = sys._getframe(1)
     while frame is not None:
+        if frame.f_code in _replaying and _call_site.get()[0]:
+            return _call_site.get()
         filename = frame.f_code.co_filename
         if not filename.startswith(_PACKAGE) and not filename.startswith("<frozen"):
             return filename, frame.f_lineno
@@ -55,6 +59,23 @@ def current_origin() -> Origin:
         return override
     file, line = _user_line()
     return Origin("/".join(_layers.get()), file, line)
+
+
+def replays(function):
+    """Decorator for what runs a recorded model: below it, nodes belong to the `call_site` where a layer was called, not to the line
+    that runs the model; code of the user's own that lies deeper still comes first."""
+    _replaying.add(function.__code__)
+    return function
+
+
+@contextmanager
+def call_site(origin: Origin):
+    """Inside a function that `replays` a model: the line where the layer that runs now was called when the model was built."""
+    token = _call_site.set((origin.file, origin.line))
+    try:
+        yield
+    finally:
+        _call_site.reset(token)
 
 
 @contextmanager

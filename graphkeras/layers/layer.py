@@ -236,6 +236,13 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
         dtype = self.variable_dtype if dtype is None else dtype_name(dtype)
         if initializer is None:
             initializer = "glorot_uniform" if is_float(dtype) else "zeros"
+        if isinstance(shape, str):
+            raise ArgumentError(
+                "`name` must be passed as a keyword argument.",
+                got=f"add_weight({shape!r}, ...)",
+                expected="the shape as first argument",
+                mend=f"write add_weight(shape=..., name={shape!r})",
+            )
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         if any(size is None for size in shape):
             raise ArgumentError(
@@ -460,6 +467,9 @@ def _whole_build(build):
     if getattr(build, "_is_whole", False):
         return build
 
+    signature = inspect.signature(build)
+    own = next(iter(signature.parameters))
+
     @functools.wraps(build)
     def whole(self, *args, **kwargs):
         if self.__dict__.get("_building"):
@@ -473,8 +483,9 @@ def _whole_build(build):
                 build(self, *args, **kwargs)
         finally:
             self._building = False
-        self._set_build_shapes(dict(inspect.signature(build).bind(self, *args, **kwargs).arguments))
-        self._build_shapes.pop(next(iter(inspect.signature(build).parameters)))
+        shapes = dict(signature.bind(self, *args, **kwargs).arguments)
+        del shapes[own]
+        self._set_build_shapes(shapes)
         self._finish_build()
 
     whole._is_whole = True

@@ -5,6 +5,7 @@ import inspect
 
 from graphkeras import dtype_policies, regularizers
 from graphkeras.ir.errors import ArgumentError
+from graphkeras.layers.call_spec import signature_of
 from graphkeras.trace import tree
 
 _PLAIN = (str, int, float, bool, type(None))
@@ -87,7 +88,7 @@ def takes_any(parameters):
 
 def auto_config(cls, args, kwargs):
     """What was passed to `__init__`, by name, where these are plain values; else None."""
-    names = list(inspect.signature(cls.__init__).parameters)[1:]
+    names = signature_of(cls.__init__).parameters
     config = {**dict(zip(names, args)), **kwargs}
     if isinstance(config.get("dtype"), dtype_policies.DTypePolicy):
         config["dtype"] = dtype_policies.serialize(config["dtype"])

@@ -4,6 +4,7 @@ import collections
 
 from graphkeras.ir.errors import ArgumentError, GraphError
 from graphkeras.ir.node import Value
+from graphkeras.ir.origin import call_site, replays
 from graphkeras.layers.call_spec import signature_of
 from graphkeras.layers.core.input_layer import InputLayer
 from graphkeras.layers.masks import set_mask
@@ -45,6 +46,7 @@ class FunctionGraph:
         self.name = name
         _require_symbolic("inputs", inputs)
         _require_symbolic("outputs", outputs)
+        inputs, outputs = _unwrapped(inputs), _unwrapped(outputs)
         self._given = [x.value for x in tree.flatten(inputs)]
         if len(set(self._given)) != len(self._given):
             raise ArgumentError(
@@ -90,6 +92,7 @@ class FunctionGraph:
             calls[id(step.operation)] += 1
         return None
 
+    @replays
     def run(self, tensors, training=None, masks=None, call_operation=None):
         """Runs the operations on tensors in place of the inputs.
 
@@ -112,14 +115,16 @@ class FunctionGraph:
         for step in self.steps:
             if step.node is None or step.outputs[0] in env:
                 continue
-            if step.call is None:
-                outputs = self._run_op(step, env, sizes)
-            else:
-                args, kwargs = step.call.arguments(lambda tensor: env[tensor.value])
-                if training is not None and kwargs.get("training") is None and _takes_training(step.operation):
-                    kwargs = {**kwargs, "training": training}
-                result = step.operation(*args, **kwargs) if call_operation is None else call_operation(step.operation, args, kwargs)
-                outputs = [leaf for leaf in tree.flatten(result) if leaf is not None]
+            with call_site(step.node.origin):
+                if step.call is None:
+                    outputs = self._run_op(step, env, sizes)
+                else:
+                    args, kwargs = step.call.arguments(lambda tensor: env[tensor.value])
+                    if training is not None and kwargs.get("training") is None and _takes_training(step.operation):
+                        kwargs = {**kwargs, "training": training}
+                    operation = step.operation
+                    result = operation(*args, **kwargs) if call_operation is None else call_operation(operation, args, kwargs)
+                    outputs = [leaf for leaf in tree.flatten(result) if leaf is not None]
             for value, tensor in zip(step.outputs, outputs):
                 env[value] = tensor
                 bind_sizes(sizes, value.spec.shape, as_tensor(tensor).spec.shape)
@@ -227,6 +232,11 @@ def _require_symbolic(what, structure):
             )
     if not leaves:
         raise ArgumentError(f"A model needs at least one of `{what}`.", got=f"{what}={structure!r}", expected="symbolic tensors")
+
+
+def _unwrapped(struct):
+    """A list or tuple of one tensor stands for the tensor."""
+    return struct[0] if isinstance(struct, (list, tuple)) and len(struct) == 1 and isinstance(struct[0], SymbolicTensor) else struct
 
 
 def _as_input(tensor):

@@ -39,7 +39,7 @@ class Functional(Model):
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
         if trainable is not None:
-            self.trainable = trainable
+            self._trainable = trainable  # that of the layers stays: they may be shared with other models
         self._set_build_shapes({"input_shape": self.input_shape})
         self.built = True
 

@@ -49,18 +49,13 @@ def functional_config(model):
         "name": model.name,
         "trainable": model.trainable,
         "layers": layers,
-        "input_layers": tree.map_structure(lambda x: list(histories[_graph_value(graph, x)]), _listed(graph.inputs_struct)),
-        "output_layers": tree.map_structure(lambda x: list(histories[x.value]), _listed(graph.outputs_struct)),
+        "input_layers": tree.map_structure(lambda x: list(histories[_graph_value(graph, x)]), graph.inputs_struct),
+        "output_layers": tree.map_structure(lambda x: list(histories[x.value]), graph.outputs_struct),
     }
 
 
 def _graph_value(graph, tensor):
     return graph._given[[x is tensor for x in graph.inputs].index(True)]
-
-
-def _listed(struct):
-    """A single tensor as a list of one: Keras's configs do the same."""
-    return [struct] if isinstance(struct, SymbolicTensor) else struct
 
 
 def _op_config(operation, tensor_config):
@@ -116,15 +111,10 @@ def functional_from_config(cls, config, custom_objects=None):
             return {key: tensors(value) for key, value in struct.items()}
         return type(struct)(tensors(value) for value in struct)
 
-    inputs, outputs = tensors(config["input_layers"]), tensors(config["output_layers"])
     extra = {k: v for k, v in config.items() if k not in ("name", "trainable", "layers", "input_layers", "output_layers", "dtype")}
-    model = cls(inputs=_single(inputs), outputs=_single(outputs), name=config.get("name"), **extra)
+    model = cls(inputs=tensors(config["input_layers"]), outputs=tensors(config["output_layers"]), name=config.get("name"), **extra)
     model._trainable = bool(config.get("trainable", True))
     return model
-
-
-def _single(struct):
-    return struct[0] if isinstance(struct, (list, tuple)) and len(struct) == 1 and isinstance(struct[0], SymbolicTensor) else struct
 
 
 def _operation(layer, custom_objects):

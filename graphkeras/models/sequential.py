@@ -35,7 +35,8 @@ class Sequential(Model):
         object.__setattr__(self, "_sequence", [])
         object.__setattr__(self, "_graph", None)
         for layer in layers or ():
-            self.add(layer)
+            self.add(layer, rebuild=False)
+        self._maybe_rebuild()
 
     def _lock_state(self):
         """Layers may be added to a built stack."""
@@ -94,7 +95,7 @@ class Sequential(Model):
             self._tracker.untrack(layer)
         self.built = False
         self._set_graph(None)
-        if rebuild and self._sequence:
+        if rebuild:
             self._maybe_rebuild()
         return layer
 
@@ -102,9 +103,9 @@ class Sequential(Model):
         object.__setattr__(self, "_graph", graph)
 
     def _maybe_rebuild(self):
-        first = self._sequence[0]
         if len(self._sequence) < 2:
             return
+        first = self._sequence[0]
         if isinstance(first, InputLayer):
             self.build(first.batch_shape)
         elif isinstance(first, (Functional, Sequential)) and first._graph is not None and isinstance(first.input, SymbolicTensor):
@@ -203,11 +204,13 @@ class Sequential(Model):
 
     @property
     def input(self):
-        return self._known("input").inputs_struct
+        """The symbolic input of the first call on a symbolic tensor; that of the model itself before."""
+        return super().input if self._inbound_nodes else self._known("input").inputs_struct
 
     @property
     def output(self):
-        return self._known("output").outputs_struct
+        """The symbolic output of the first call on a symbolic tensor; that of the model itself before."""
+        return super().output if self._inbound_nodes else self._known("output").outputs_struct
 
     @property
     def input_shape(self):
@@ -261,7 +264,8 @@ class Sequential(Model):
             )
         model = cls(name=config["name"])
         for layer in config["layers"]:
-            model.add(deserialize_keras_object(layer, custom_objects=custom_objects))
+            model.add(deserialize_keras_object(layer, custom_objects=custom_objects), rebuild=False)
+        model._maybe_rebuild()
         shape = config.get("build_input_shape")
         if model._graph is None and isinstance(shape, (list, tuple)):
             model.build(shape)

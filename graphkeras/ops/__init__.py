@@ -6,13 +6,16 @@ Importing this package registers every op and installs Python's operators on ten
 from graphkeras.ops import (  # noqa: F401
     composites,
     contractions,
+    conv as _conv,
     elementwise,
     indexing,
     operators,
+    pooling,
     reductions,
     sources,
     special,
     state,
+    trigonometry_records,
     views,
 )  # fmt: skip
 from graphkeras.ops.core import (

@@ -46,12 +46,13 @@ def in_float32(function):
     return wrapped
 
 
-def elementwise_infer(name, allowed, result=None):
-    """The inference of an elementwise op whose inputs share one of the allowed dtypes; `result` is a fixed output dtype."""
+def elementwise_infer(name, allowed, result=None, kind=None):
+    """The inference of an elementwise op whose inputs share one of the allowed dtypes, which errors call `kind`; `result` is a
+    fixed output dtype."""
 
     def infer(*specs):
         require_equal_dtypes(name, specs)
-        require_dtype(name, specs, allowed, _KINDS[allowed])
+        require_dtype(name, specs, allowed, kind or _KINDS[allowed])
         return elementwise_spec(name, specs, result)
 
     return infer

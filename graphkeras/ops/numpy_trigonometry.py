@@ -1,11 +1,9 @@
 """Trigonometric and hyperbolic functions, as in `keras.ops.numpy`."""
 
-import math as _math
-
 import numpy as np
 
 from graphkeras.ops.inference import scalar_like
-from graphkeras.ops.promotion import as_float
+from graphkeras.ops.promotion import as_float, promote
 from graphkeras.trace import prim
 
 
@@ -39,8 +37,58 @@ def tan(x):
     >>> tan([0.0]).tolist()
     [0.0]
     """
-    x = as_float(x)
-    return prim.divide(prim.sin(x), prim.cos(x))
+    return prim.tan(as_float(x))
+
+
+def arcsin(x):
+    """Angle in [-pi/2, pi/2] whose sine is the element; NaN outside [-1, 1].
+
+    Example:
+
+    >>> arcsin([0.0]).tolist()
+    [0.0]
+    """
+    return prim.arcsin(as_float(x))
+
+
+def arccos(x):
+    """Angle in [0, pi] whose cosine is the element; NaN outside [-1, 1].
+
+    Example:
+
+    >>> arccos([1.0]).tolist()
+    [0.0]
+    """
+    return prim.arccos(as_float(x))
+
+
+def arctan(x):
+    """Angle in (-pi/2, pi/2) whose tangent is the element.
+
+    Example:
+
+    >>> arctan([0.0]).tolist()
+    [0.0]
+    """
+    return prim.arctan(as_float(x))
+
+
+def arctan2(x1, x2):
+    """Angle in (-pi, pi] of the point with ordinate `x1` and abscissa `x2`, element-wise.
+
+    Args:
+        x1: Ordinates.
+        x2: Abscissas; integers of both become floats.
+
+    Returns:
+        Float tensor of the broadcast shape; signed zeros and infinities as in C.
+
+    Example:
+
+    >>> [f"{v:.4f}" for v in arctan2([0.0, 1.0], [1.0, 0.0]).tolist()]
+    ['0.0000', '1.5708']
+    """
+    return prim.arctan2(*promote(x1, x2, at_least=float))
 
 
 def sinc(x):
@@ -66,11 +114,7 @@ def sinh(x):
     >>> sinh([0.0]).tolist()
     [0.0]
     """
-    x = as_float(x)
-    # (e^x - e^-x) / 2 with u = e^x - 1, which keeps small results exact.
-    u = prim.expm1(prim.absolute(x))
-    half = prim.select(prim.is_inf(u), u, 0.5 * (u + u / (u + 1)))
-    return prim.select(prim.less(x, scalar_like(0, x)), -half, half)
+    return prim.sinh(as_float(x))
 
 
 def cosh(x):
@@ -81,8 +125,7 @@ def cosh(x):
     >>> cosh([0.0]).tolist()
     [1.0]
     """
-    x = as_float(x)
-    return 0.5 * (prim.exp(x) + prim.exp(-x))
+    return prim.cosh(as_float(x))
 
 
 def tanh(x):
@@ -110,15 +153,7 @@ def arcsinh(x):
     >>> arcsinh([0.0]).tolist()
     [0.0]
     """
-    x = as_float(x)
-    size = prim.absolute(x)
-    # Beyond this size x^2 + 1 rounds to x^2, and x^2 may overflow.
-    limit = scalar_like({"float16": 64.0, "bfloat16": 32.0, "float32": 4096.0}.get(x.dtype, 2.0**27), x)
-    large = prim.greater(size, limit)
-    square = prim.square(prim.minimum(size, limit))
-    near = prim.log1p(size + square / (prim.sqrt(square + 1) + 1))
-    y = prim.select(large, prim.log(prim.maximum(size, limit)) + _math.log(2), near)
-    return prim.select(prim.less(x, scalar_like(0, x)), -y, y)
+    return prim.arcsinh(as_float(x))
 
 
 def arccosh(x):
@@ -129,8 +164,7 @@ def arccosh(x):
     >>> arccosh([1.0]).tolist()
     [0.0]
     """
-    x = as_float(x)
-    return prim.log(x + prim.sqrt(x - 1) * prim.sqrt(x + 1))
+    return prim.arccosh(as_float(x))
 
 
 def arctanh(x):
@@ -141,8 +175,7 @@ def arctanh(x):
     >>> arctanh([0.0]).tolist()
     [0.0]
     """
-    x = as_float(x)
-    return 0.5 * (prim.log1p(x) - prim.log1p(-x))
+    return prim.arctanh(as_float(x))
 
 
 def deg2rad(x):

@@ -1,7 +1,5 @@
 """Elementwise functions of one tensor, as in `keras.ops.numpy`."""
 
-import math as _math
-
 from graphkeras.ir.dtypes import is_float
 from graphkeras.ops.inference import scalar_like
 from graphkeras.ops.promotion import as_float
@@ -142,8 +140,7 @@ def cbrt(x):
     >>> [f"{v:.4f}" for v in cbrt([-8.0, 27.0])]
     ['-2.0000', '3.0000']
     """
-    x = as_float(x)
-    return prim.sign(x) * prim.power(prim.absolute(x), scalar_like(1 / 3, x))
+    return prim.cbrt(as_float(x))
 
 
 def reciprocal(x):
@@ -195,8 +192,7 @@ def exp2(x):
     >>> exp2([3, -1]).tolist()
     [8.0, 0.5]
     """
-    x = as_float(x)
-    return prim.power(scalar_like(2, x), x)
+    return prim.exp2(as_float(x))
 
 
 def expm1(x):
@@ -233,11 +229,6 @@ def log(x):
     return prim.log(as_float(x))
 
 
-def _log_to(base, x):
-    x = as_float(x)
-    return prim.divide(prim.log(x), scalar_like(_math.log(base), x))
-
-
 def log10(x):
     """Logarithm to the base 10 of each element.
 
@@ -252,7 +243,7 @@ def log10(x):
     >>> log10([1.0, 10.0]).tolist()
     [0.0, 1.0]
     """
-    return _log_to(10, x)
+    return prim.log10(as_float(x))
 
 
 def log2(x):
@@ -269,7 +260,7 @@ def log2(x):
     >>> log2([1.0, 2.0]).tolist()
     [0.0, 1.0]
     """
-    return _log_to(2, x)
+    return prim.log2(as_float(x))
 
 
 def log1p(x):
@@ -320,9 +311,7 @@ def trunc(x):
     [1.0, -1.0]
     """
     x = as_tensor(x)
-    if not is_float(x.dtype):
-        return x
-    return prim.select(prim.less(x, scalar_like(0, x)), prim.ceil(x), prim.floor(x))
+    return prim.trunc(x) if is_float(x.dtype) else x
 
 
 def round(x, decimals=0):
@@ -352,3 +341,21 @@ def round(x, decimals=0):
         return prim.round(x)
     factor = scalar_like(10.0**decimals, x)
     return prim.divide(prim.round(prim.multiply(x, factor)), factor)
+
+
+def i0(x):
+    """Modified Bessel function of the first kind, order 0, of each element.
+
+    Args:
+        x: Input tensor; integers become floatx, int64 becomes float64.
+
+    Returns:
+        Float tensor of the same shape.
+
+    Example:
+
+    >>> [f"{v:.4f}" for v in i0([0.0, 1.0]).tolist()]
+    ['1.0000', '1.2661']
+    """
+    x = as_tensor(x)
+    return prim.bessel_i0(prim.cast(x, dtype="float64") if x.dtype == "int64" else as_float(x))

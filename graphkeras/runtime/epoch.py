@@ -1,4 +1,4 @@
-"""Whole epochs in one native call: batches are gathered, the program runs, state changes in place, step after step, without Python."""
+"""Whole epochs in one native call: batches are gathered, the program runs, state changes in place, step after step."""
 
 from typing import NamedTuple
 
@@ -134,12 +134,18 @@ class Epoch:
     def _check(self):
         count = len(self.program.graph.inputs)
         if len(self.data) != count or not count:
-            raise ArgumentError(f"{self.program.graph.name} takes {count} arrays, not {len(self.data)}.", got=f"{len(self.data)} arrays")
+            raise ArgumentError(
+                f"{self.program.graph.name} takes {count} arrays, not {len(self.data)}.", got=f"{len(self.data)} arrays"
+            )
         lengths = [len(a) if a.ndim else -1 for a in self.data]
         if len(set(lengths)) > 1 or lengths[0] < 0:
-            raise DataError("data arrays differ in length.", got=f"lengths {lengths}", expected="one length", mend="cut them to one length")
+            raise DataError(
+                "data arrays differ in length.", got=f"lengths {lengths}", expected="one length", mend="cut them to one length"
+            )
         if self.batch_size < 1:
-            raise ArgumentError(f"batch_size must be positive, not {self.batch_size}.", got=str(self.batch_size), expected="1 or more")
+            raise ArgumentError(
+                f"batch_size must be positive, not {self.batch_size}.", got=str(self.batch_size), expected="1 or more"
+            )
 
     def _take_index(self, index):
         used = self.full_steps * self.batch_size + self.rest
@@ -155,7 +161,9 @@ class Epoch:
             )
         index = index[: self.samples]
         if len(index) and (index.min() < 0 or index.max() >= self.samples):
-            raise DataError("the index points outside the data.", got=f"{index.min()} .. {index.max()}", expected=f"[0, {self.samples})")
+            raise DataError(
+                "the index points outside the data.", got=f"{index.min()} .. {index.max()}", expected=f"[0, {self.samples})"
+            )
         self._index[: len(index)] = index
         self._index_cells(self._index.ctypes.data)
 
@@ -184,7 +192,7 @@ class Epoch:
         scratch = max(b.scratch_bytes for b in bindings)
         self.job = Job(
             tables[0], self._error, last_table=tables[-1] if self.rest else None, offset_cell=self._cell.ctypes.data,
-            offset_step=self.batch_size, scratch_bytes=scratch, keep_alive=self,
+            offset_step=self.batch_size, scratch_bytes=scratch, keep_alive=(self._kernels, program.compiled),
         )  # fmt: skip
 
     def _make_collected(self, bindings, sizes):
@@ -194,7 +202,9 @@ class Epoch:
             for shape in binding.output_shapes:
                 if not shape or shape[0] != size:
                     raise ShapeError(
-                        "an output cannot be collected over batches.", got=f"shape {shape}", expected=f"first axis {size}, the batch"
+                        "an output cannot be collected over batches.",
+                        got=f"shape {shape}",
+                        expected=f"first axis {size}, the batch",
                     )
         for array in self._outputs:
             collected.append(np.empty((used, *array.shape[1:]), array.dtype))
@@ -241,7 +251,11 @@ class Epoch:
 
 
 def _array(shape, dtype):
-    return aligned_bytes(max(int(np.prod(shape, dtype=np.int64)), 1) * np.dtype(dtype).itemsize).view(dtype)[: int(np.prod(shape))].reshape(shape)
+    return (
+        aligned_bytes(max(int(np.prod(shape, dtype=np.int64)), 1) * np.dtype(dtype).itemsize)
+        .view(dtype)[: int(np.prod(shape))]
+        .reshape(shape)
+    )
 
 
 def _gather_source(source, target) -> KernelSource:
@@ -250,4 +264,3 @@ def _gather_source(source, target) -> KernelSource:
         return KernelSource(_GATHER.format(source=word, target=word, cast=""), name="gather_batch")
     names = [SHORT[dtype_name(d)] for d in (source, target)]
     return KernelSource(_GATHER.format(source=names[0], target=names[1], cast=f"cast_{names[1]}"), name="gather_batch")
-

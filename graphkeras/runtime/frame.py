@@ -183,5 +183,5 @@ def _buffers(program, sizes):
     found = []
     for source in first:
         nbytes = source.spec.nbytes if isinstance(source, (Value, VariableRef)) else source.nbytes
-        found.append(Buffer(source, evaluated(nbytes, sizes), first[source], last[source], over.get(source)))
+        found.append(Buffer(source, number(nbytes, sizes), first[source], last[source], over.get(source)))
     return found

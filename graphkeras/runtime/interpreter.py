@@ -7,6 +7,7 @@ from graphkeras.ir.errors import LoweringError
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
+from graphkeras.ops.control import SubFunction
 from graphkeras.runtime.sizes import bind_symbols, resolved_attrs
 
 
@@ -49,7 +50,7 @@ def run_node(node: Node, arrays, sizes) -> tuple[np.ndarray, ...]:
     if record.eager is None:
         raise LoweringError(f"'{node.op}' has no NumPy form.", got=repr(node), where=str(node.origin))
     attrs = resolved_attrs(node, sizes)
-    extra = {"subgraphs": node.subgraphs} if node.subgraphs else {}
+    extra = {"subgraphs": tuple(SubFunction(g, sizes, run_node) for g in node.subgraphs)} if node.subgraphs else {}
     result = record.eager(*arrays, **attrs, **extra)
     results = result if isinstance(result, tuple) else (result,)
     return tuple(np.asarray(r, numpy_dtype(spec.dtype)) for r, spec in zip(results, node.specs))

@@ -18,7 +18,7 @@ from graphkeras.runtime.frame import Binding, Frame, make_binding
 from graphkeras.runtime.memory import aligned_copy
 from graphkeras.runtime.native_loop import Status
 from graphkeras.runtime.objects import KernelSource, load_kernels
-from graphkeras.runtime.sizes import bind_symbols, check_dtype, constraints, evaluated
+from graphkeras.runtime.sizes import bind_symbols, constraints, evaluated, wrong_dtype
 from graphkeras.schedule import schedule
 
 _KEPT_BINDINGS = 32
@@ -56,7 +56,9 @@ class Program:
         self._dtypes = [numpy_dtype(s.dtype) for s in self._specs]
         self._output_dtypes = [numpy_dtype(v.dtype) for v in self.graph.outputs]
         self.sources, self.constants = self._places(resolve)
-        self.in_place = {kernel: list(_in_place(kernel, self.sources, resolve)) for kernel in self.lowered if kernel.kind == "pointwise"}
+        self.in_place = {
+            kernel: list(_in_place(kernel, self.sources, resolve)) for kernel in self.lowered if kernel.kind == "pointwise"
+        }
         self._constraints = constraints(self.graph)
         self._bindings: OrderedDict[tuple, Binding] = OrderedDict()
         self._frames: dict[tuple, list[Frame]] = {}
@@ -128,18 +130,19 @@ class Program:
         if binding is None:
             binding = self.bind(shapes)
         frames = self._frames.setdefault(shapes, [])
-        frame = frames.pop() if frames else Frame(binding)
+        try:
+            frame = frames.pop()
+        except IndexError:  # all are in use by other threads
+            frame = Frame(binding)
         outputs = [np.empty(shape, dtype) for shape, dtype in zip(binding.output_shapes, self._output_dtypes)]
         for reference in self.written:
             reference.variable.writable_buffer()
         frame.patch([*map(_address, arrays), *map(_address, outputs), *(v.variable.address for v in self.variables)])
-        job = frame.ready(self)
+        job = frame.ready((self.compiled, self.constants))
         result = (team.get_team() if threads is None else _team_of(threads)).run(job)
-        if result.status == Status.ERROR:
-            error = self.error(frame, result.error)
-            frames.append(frame)
-            raise error
         frames.append(frame)
+        if result.status == Status.ERROR:
+            raise self.error(frame, result.error)
         return outputs
 
     def _checked(self, arrays):
@@ -153,7 +156,7 @@ class Program:
         for array, dtype, spec, name in zip(arrays, self._dtypes, self._specs, self._names):
             array = np.asarray(array)
             if array.dtype != dtype:
-                check_dtype(spec, array, name)
+                raise wrong_dtype(spec, array, name)
             checked.append(array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape))
         return checked
 
@@ -200,10 +203,8 @@ class Program:
         """A table: one line per kernel."""
         lines = [f"{'kernel':<24} {'kind':<12} {'phase':>5} {'nodes':>5} {'FLOP':>20} {'bytes':>20}  code"]
         for view in self.kernels:
-            k = view.lowered
-            lines.append(
-                f"{k.name:<24} {k.kind:<12} {k.phase:>5} {len(k.group.nodes):>5} {k.flops!s:>20} {k.bytes!s:>20}  {view.compiled.key[:8]}"
-            )
+            k, key = view.lowered, view.compiled.key[:8]
+            lines.append(f"{k.name:<24} {k.kind:<12} {k.phase:>5} {len(k.group.nodes):>5} {k.flops!s:>20} {k.bytes!s:>20}  {key}")
         lines += [f"refused: {refusal}" for refusal in self.schedule.refusals]
         return "\n".join(lines)
 

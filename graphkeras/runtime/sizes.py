@@ -54,9 +54,9 @@ def _mismatch(spec, shape, name, wanted):
     )
 
 
-def check_dtype(spec, array, name) -> None:
-    """Raises DTypeError for an array of another dtype than the argument's."""
-    raise DTypeError(
+def wrong_dtype(spec, array, name) -> DTypeError:
+    """The error for an array of another dtype than the argument's."""
+    return DTypeError(
         f"argument '{name}' has another dtype than the program was made for.",
         got=f"{array.dtype} array of shape {array.shape}",
         expected=str(spec),
@@ -115,7 +115,9 @@ def constraints(graph: Graph) -> list[Constraint]:
                         equal(dim, wanted, node, "sizes along an axis")
         elif node.op == "matmul":
             a, b = (value.shape for value in node.inputs)
-            equal(a[-2 if node.attrs["transpose_a"] else -1], b[-1 if node.attrs["transpose_b"] else -2], node, "inner sizes")
+            equal(
+                a[-2 if node.attrs.get("transpose_a") else -1], b[-1 if node.attrs.get("transpose_b") else -2], node, "inner sizes"
+            )
             for value in node.inputs:
                 for dim, wanted in zip(reversed(value.shape[:-2]), reversed(node.specs[0].shape[:-2])):
                     if dim != 1:

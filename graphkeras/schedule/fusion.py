@@ -1,7 +1,7 @@
 """Fusion: which nodes become one kernel.
 
-Nodes are taken in topological order; each joins the group of a producer if the iteration space allows it and no cycle arises, and then
-draws the groups of its other producers in. Assignments come last, so that what they drag into the commit phase is known.
+Nodes are taken in topological order; each joins the group of a producer if the iteration space allows it and no cycle arises,
+and then draws the groups of its other producers in. Assignments come last, so that what they drag into the commit phase is known.
 """
 
 from graphkeras.ir.dims import size
@@ -12,7 +12,7 @@ from graphkeras.schedule.groups import Group, Refusal
 from graphkeras.schedule.host import runs_on_host
 from graphkeras.schedule.space import FULL, REDUCTIONS, Refused, Space, can_be_mapped, iteration_shape
 
-RAISING = {"check_range", "gather", "scatter_add"}
+RAISING = {"check_range", "gather", "scatter_add", "scatter_reduce"}
 """Ops whose kernels can report an error: they run before anything is written."""
 FEW_ROWS = 4
 LONG_ROW = 16384
@@ -21,7 +21,12 @@ LONG_ROW = 16384
 
 def is_computed(node: Node, resolve) -> bool:
     """Whether a node needs a kernel."""
-    return op_def(node.op).kind not in ("source", "view") and node.op != "read_variable" and not resolve.is_view(node) or node.op == "random_bits"
+    return (
+        op_def(node.op).kind not in ("source", "view")
+        and node.op != "read_variable"
+        and not resolve.is_view(node)
+        or node.op == "random_bits"
+    )
 
 
 class Grouping:
@@ -71,7 +76,12 @@ class Grouping:
                 self.before[other] = before | needs
 
     def _raises_after(self, key):
-        return any(n.op in RAISING or runs_on_host(n) for k, g in self.groups.items() if k == key or self.before[k] >> key & 1 for n in g.nodes)
+        return any(
+            n.op in RAISING or runs_on_host(n)
+            for k, g in self.groups.items()
+            if k == key or self.before[k] >> key & 1
+            for n in g.nodes
+        )
 
     # ---- placing ----------------------------------------------------------------------------------------------------
 
@@ -184,7 +194,9 @@ def _check_profit(space: Space, node: Node):
         return
     rows, columns = size(space.parts[0]), size(space.parts[1])
     if isinstance(rows, int) and rows < FEW_ROWS and (not isinstance(columns, int) or columns > LONG_ROW):
-        late = any(space.values.get(base.node.id) != FULL and base.node.id in space.values for base, _ in map(space.resolve, node.inputs))
+        late = any(
+            space.values.get(base.node.id) != FULL and base.node.id in space.values for base, _ in map(space.resolve, node.inputs)
+        )
         if late:
             raise Refused(f"{rows} rows of {columns} elements would be walked again by one thread")
 

@@ -7,6 +7,4 @@ from graphkeras.ir.registry import op_def
 
 def runs_on_host(node: Node) -> bool:
     """Ops of kind "host", and everything on complex numbers: the kernels' vectors hold real ones only."""
-    return op_def(node.op).kind == "host" or any(
-        s.dtype in COMPLEX for s in (*node.specs, *(v.spec for v in node.inputs))
-    )
+    return op_def(node.op).kind == "host" or any(s.dtype in COMPLEX for s in (*node.specs, *(v.spec for v in node.inputs)))

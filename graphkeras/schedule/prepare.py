@@ -1,14 +1,20 @@
 """What a graph needs before it can be cut into groups: adjacent reduction axes, and copies where strides cannot express a view."""
 
+from graphkeras.ir.dims import size
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Node, Value
-from graphkeras.ir.dims import size
 from graphkeras.ir.registry import make_node, op_def
+from graphkeras.schedule.host import runs_on_host
 from graphkeras.schedule.layout import squeezed
-from graphkeras.schedule.space import REDUCTIONS, Refused, Space, reduced_axes
+from graphkeras.schedule.space import REDUCTIONS, Refused, Space, can_be_mapped, reduced_axes
 from graphkeras.schedule.views import Resolver, matmul_layouts
 
-CONTIGUOUS_INPUTS = {"gather": (0, 1), "scatter_add": (0, 1, 2)}
+CONTIGUOUS_INPUTS = {
+    "gather": (0, 1), "scatter_add": (1, 2), "scatter_reduce": (1, 2),
+    "sort": (0,), "argsort": (0,), "top_k": (0,), "searchsorted": (0, 1), "cumsum": (0,), "cumprod": (0,),
+    "conv": (0, 1), "conv_input_gradient": (0, 1), "conv_kernel_gradient": (0, 1),
+    "max_pool": (0,), "max_pool_gradient": (0, 1), "max_pool_pick": (0, 1), "average_pool": (0,), "average_pool_gradient": (0,),
+}  # fmt: skip
 """Inputs that an op's kernel reads without strides."""
 
 
@@ -75,6 +81,11 @@ def prepare(graph: Graph) -> tuple[Graph, Resolver]:
             if resolve(Value(new)) is None:
                 new = remade(node, [copied(inputs[0])])
             return [Value(new)]
+        if not can_be_mapped(node) and not resolve.is_view(node):
+            # Only loops over a space make such numbers as they go; all other kernels read memory.
+            inputs = tuple(copied(v) if resolve(v)[0].node.op in ("iota", "dim") else v for v in inputs)
+        if runs_on_host(node):
+            return None if inputs == node.inputs else [Value(remade(node, inputs), i) for i in range(len(node.specs))]
         if node.op in REDUCTIONS:
             return reduction(node, inputs)
         if node.op in CONTIGUOUS_INPUTS:
@@ -87,7 +98,7 @@ def prepare(graph: Graph) -> tuple[Graph, Resolver]:
             source = resolve(inputs[0])[0].node
             if source.op == "read_variable" and source.attrs["variable"] in written:  # two variables may exchange their values
                 inputs = (copied(inputs[0]),)
-        elif node.op == "random_bits" and inputs[0].node.op == "iota":
+        elif node.op == "random_bits" and resolve(inputs[0])[0].node.op == "iota":
             inputs = (copied(inputs[0]),)
         return None if inputs == node.inputs else [Value(remade(node, inputs), i) for i in range(len(node.specs))]
 
@@ -99,12 +110,12 @@ def prepare(graph: Graph) -> tuple[Graph, Resolver]:
             return [Value(make_node("cast", new, {"dtype": dtype}, origin=node.origin))]
         if dtype not in ("float32", "float64"):
             return [_integer_product(node, inputs)]
-        inputs = tuple(copied(v) if resolve(v)[0].node.op in ("iota", "dim") else v for v in inputs)
         new = node if inputs == node.inputs else remade(node, inputs)
         if matmul_layouts(new, resolve) is None:
             batch = node.specs[0].shape[:-2]
             inputs = [
-                copied(Value(make_node("broadcast_to", [v], {"shape": (*batch, *v.shape[-2:])}, origin=node.origin))) for v in inputs
+                copied(Value(make_node("broadcast_to", [v], {"shape": (*batch, *v.shape[-2:])}, origin=node.origin)))
+                for v in inputs
             ]
             new = remade(node, inputs)
         return None if new is node else [Value(new)]
@@ -146,5 +157,4 @@ def _integer_product(node: Node, inputs) -> Value:
 
 
 def _is_array(resolve, value) -> bool:
-    base, layout = resolve(value)
-    return layout.is_contiguous and base.node.op not in ("iota", "dim")
+    return resolve(value)[1].is_contiguous

@@ -1,8 +1,9 @@
 """The iteration space of a fused kernel and what may stand in it.
 
 A space has three runs of axes: outer, reduced, inner. Without reductions everything is outer. Values are *full* (an element for
-every point) or *reduced* (an element for every outer and inner point). A node joins a space when its own axes are a regrouping of the
-space's axes and every value it reads inside the kernel is read at the same point; whatever it reads from memory may have any strides.
+every point) or *reduced* (an element for every outer and inner point). A node joins a space when its own axes are a regrouping
+of the space's axes and every value it reads inside the kernel is read at the same point; what it reads from memory may have any
+strides.
 """
 
 from dataclasses import dataclass, field, replace
@@ -95,7 +96,8 @@ class Space:
     @classmethod
     def of_contraction(cls, node: Node, resolve) -> "Space":
         shape = node.specs[0].shape
-        parts = (squeezed(shape[:-2]), squeezed(shape[-2:-1]), squeezed(shape[-1:]))
+        batch = len(shape) - 2 if node.op == "matmul" else 0  # the rows of a convolution run through all axes but the last
+        parts = (squeezed(shape[:batch]), squeezed(shape[batch:-1]), squeezed(shape[-1:]))
         return cls(resolve, (node,), parts, True, {node.id: FULL}, {node.id: FULL}, node)
 
     @property
@@ -150,7 +152,9 @@ class Space:
             return REDUCED if inside and all(level == REDUCED for level in inside) else FULL
         if full or reduced:
             return FULL if full else REDUCED
-        raise Refused(f"{node.op} has {count} elements, the kernel {size(self.axes(FULL))} points and {size(self.axes(REDUCED))} results")
+        raise Refused(
+            f"{node.op} has {count} elements, the kernel {size(self.axes(FULL))} points and {size(self.axes(REDUCED))} results"
+        )
 
     def _refined(self, shape, level):
         if not self.nodes:

@@ -4,11 +4,12 @@ import numpy as np
 
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.errors import ArgumentError
-from graphkeras.ir.node import ConstantArray, Value
+from graphkeras.ir.node import ConstantArray, Value, VariableRef
 from graphkeras.ir.registry import make_node, op_def
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace.base import TensorBase
 from graphkeras.trace.recorders import recorders
+from graphkeras.trace.stateless import in_stateless_scope
 from graphkeras.trace.symbolic import SymbolicTensor
 from graphkeras.trace.tensor import Tensor, as_array
 
@@ -22,8 +23,11 @@ def as_tensor(x) -> Tensor | SymbolicTensor:
     """`x` as an eager or symbolic tensor, with no change of dtype. A variable is read."""
     if isinstance(x, (Tensor, SymbolicTensor)):
         return x
-    if isinstance(x, TensorBase):
-        return x.value  # a variable: the only other kind of tensor
+    if isinstance(x, TensorBase):  # a variable: the only other kind of tensor
+        value = x.value
+        if type(value) is Tensor:
+            value._source = x  # so that a functional model that is being built outside a trace reads it anew each time
+        return value
     if isinstance(x, Value):
         return SymbolicTensor.wrap(x)
     if isinstance(x, Dim):
@@ -45,8 +49,11 @@ def _stack(items):
 
 
 def as_value(x) -> Value:
-    """`x` as a value of a graph; eager tensors become constants."""
+    """`x` as a value of a graph; eager tensors become constants, variables are read when the graph runs."""
     tensor = as_tensor(x)
+    source = getattr(tensor, "_source", None)
+    if source is not None and not in_stateless_scope():
+        return Value(make_node("read_variable", (), {"variable": VariableRef(source.path, source.spec, source)}))
     if isinstance(tensor, SymbolicTensor):
         return tensor.value
     return Value(make_node("constant", (), {"value": ConstantArray(tensor.array)}))
@@ -67,6 +74,8 @@ def apply(op: str, *inputs, **attrs):
     Returns:
         One tensor, or a tuple of them for an op with several outputs: symbolic where any input (or size in `attrs`) is symbolic.
     """
+    if op == "read_variable":
+        return as_tensor(attrs["variable"].variable)
     tensors = [as_tensor(x) for x in inputs]
     if any(type(t) is SymbolicTensor for t in tensors) or _has_dim(attrs):
         node = make_node(op, [as_value(t) for t in tensors], attrs)

@@ -37,7 +37,13 @@ CASES = {
         {"seeds": 1, "training_differs": True},
     ),
     "dropout_zero": (layers.Dropout, {"rate": 0}, draw(4, 5), (4, 5), {}),
-    "spatial_1d": (layers.SpatialDropout1D, {"rate": 0.5, "seed": 1}, draw(4, 3, 8), (4, 3, 8), {"seeds": 1, "training_differs": True}),
+    "spatial_1d": (
+        layers.SpatialDropout1D,
+        {"rate": 0.5, "seed": 1},
+        draw(4, 3, 8),
+        (4, 3, 8),
+        {"seeds": 1, "training_differs": True},
+    ),
     "spatial_2d": (
         layers.SpatialDropout2D,
         {"rate": 0.5, "seed": 1},

@@ -44,8 +44,8 @@ def kinds(program) -> list[str]:
 
 
 def check(graph: Graph, *calls, tolerance=None, threads=(2, 3, 8)) -> Program:
-    """Runs a graph fused, strict and on NumPy for each call (a tuple of arrays): fused and strict bits must agree for any number of threads,
-    and both must be near NumPy."""
+    """Runs a graph fused, strict and on NumPy for each call (a tuple of arrays): fused and strict bits must agree for any number of
+    threads, and both must be near NumPy."""
     fused, strict = Program(graph), Program(graph, fuse=False)
     for arrays in calls:
         expected = interpret(graph, arrays)
@@ -55,7 +55,9 @@ def check(graph: Graph, *calls, tolerance=None, threads=(2, 3, 8)) -> Program:
         for position, (value, wanted) in enumerate(zip(got, expected, strict=True)):
             assert value.dtype == wanted.dtype and value.shape == wanted.shape
             limit = tolerance or TOLERANCE.get(value.dtype.name, 0)
-            np.testing.assert_allclose(value.astype("f8"), wanted.astype("f8"), rtol=limit, atol=limit, err_msg=f"output {position}")
+            np.testing.assert_allclose(
+                value.astype("f8"), wanted.astype("f8"), rtol=limit, atol=limit, err_msg=f"output {position}"
+            )
             for how, other in runs.items():
                 assert other[position].tobytes() == value.tobytes(), f"output {position} differs: {how}"
     return fused

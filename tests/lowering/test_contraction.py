@@ -21,7 +21,8 @@ def test_products(m, k, n, ta, tb):
 
 
 @pytest.mark.parametrize(
-    ("a", "b"), [((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (3, 4, 2)), ((1, 3, 4), (5, 4, 2)), ((2, 3, 2, 4), (2, 3, 4, 5))]
+    ("a", "b"),
+    [((2, 3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 1, 3, 4), (3, 4, 2)), ((1, 3, 4), (5, 4, 2)), ((2, 3, 2, 4), (2, 3, 4, 5))],
 )
 def test_batches(a, b):
     x, y = normal(*a), normal(*b, seed=1)
@@ -59,7 +60,10 @@ def test_epilogue_reads_through_views_and_keeps_several_results():
 
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "int32", "uint8"])
 def test_other_dtypes(dtype):
-    a, b = (np.random.default_rng(s).integers(-3 * (dtype[0] != "u"), 4, shape).astype(numpy_dtype(dtype)) for s, shape in enumerate([(2, 5, 7), (7, 3)]))
+    a, b = (
+        np.random.default_rng(s).integers(-3 * (dtype[0] != "u"), 4, shape).astype(numpy_dtype(dtype))
+        for s, shape in enumerate([(2, 5, 7), (7, 3)])
+    )
     inputs = args_like(a, b)
     check(Graph("f", inputs, [matmul(*inputs), op("add", matmul(*inputs), const(1, dtype))]), (a, b))
 

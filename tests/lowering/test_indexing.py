@@ -44,7 +44,9 @@ def test_sizes_known_at_run_time():
     back = op("scatter_add", op("broadcast_to", const(0.0), shape=(9, 6)), at, rows, axis=0)
     padded = op("pad", rows, const(0.0), low=(1, 0, 0), high=(0, 0, 1))
     for b in (1, 4, 0):
-        check(Graph("f", [table, at], [back, padded]), (normal(9, 6), np.random.default_rng(b).integers(0, 9, (b, 3)).astype("int32")))
+        check(
+            Graph("f", [table, at], [back, padded]), (normal(9, 6), np.random.default_rng(b).integers(0, 9, (b, 3)).astype("int32"))
+        )
 
 
 def test_an_index_out_of_range_names_itself():
@@ -63,3 +65,30 @@ def test_check_range_reports_the_label(dtype):
     program = check(Graph("f", [labels], [op("add", checked, const(1, dtype))]), (np.arange(10).astype(dtype),))
     with pytest.raises(DataError, match=r"label 12 is out of range"):
         program(np.array([1] * 30 + [12], dtype))
+
+
+def test_a_gradient_of_rows_starts_from_a_fill_not_a_copy():
+    at, updates = arg("at", (B,), "int32"), arg("updates", (B, 40))
+    zeros = op("broadcast_to", const(0.0), shape=(1000, 40))
+    turned = op("transpose", arg("turned", (40, 1000)), perm=(1, 0))
+    graph = Graph("f", [at, updates, turned.node.inputs[0]], [op("scatter_add", x, at, updates, axis=0) for x in (zeros, turned)])
+    program = check(graph, (np.random.default_rng(0).integers(0, 1000, 300).astype("int32"), normal(300, 40), normal(40, 1000)))
+    assert [group.kind for group in program.schedule.groups] == ["scatter_add"] * 2
+
+
+def test_numbers_that_have_no_memory_get_some_where_a_kernel_needs_it():
+    x, size = arg("x", (B,)), op("cast", op("dim", size=B), dtype="float32")
+    count = op("iota", shape=(B,), axis=0, dtype="float32")
+    at = op("iota", shape=(B,), axis=0, dtype="int32")
+    column = op("reshape", count, shape=(B, 1))
+    outputs = [
+        op("concatenate", count, x, axis=0),
+        op("pad", count, const(1.0), low=(2,), high=(0,)),
+        op("gather", count, at, axis=0),
+        op("scatter_add", count, at, x, axis=0),
+        op("matmul", op("reshape", count, shape=(1, B)), column, transpose_a=False, transpose_b=False),
+        op("multiply", count, size),
+        op("concatenate", op("reshape", op("dim", size=B), shape=(1,)), at, axis=0),
+        op("reduce_sum", op("transpose", column, perm=(1, 0)), axes=(0, 1), keepdims=False),
+    ]
+    check(Graph("f", [x], outputs), *[(normal(b),) for b in (1, 6, 40)], tolerance=1e-4)

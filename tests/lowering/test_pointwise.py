@@ -8,7 +8,9 @@ from tests.lowering.programs import arg, args_like, check, const, kinds, normal,
 B = symbol("b")
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (7,), (8,), (9,), (1000,), (0,), (3, 5), (4, 1, 6), (2, 3, 4, 5), (1, 1, 17, 1), (2, 0, 3)])
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (7,), (8,), (9,), (1000,), (0,), (3, 5), (4, 1, 6), (2, 3, 4, 5), (1, 1, 17, 1), (2, 0, 3)]
+)
 def test_contiguous_arrays_are_one_loop(shape):
     x, y = normal(*shape), normal(*shape, seed=1)
     inputs = args_like(x, y)
@@ -19,7 +21,15 @@ def test_contiguous_arrays_are_one_loop(shape):
 
 @pytest.mark.parametrize(
     ("left", "right"),
-    [((5, 9), (9,)), ((5, 9), (5, 1)), ((5, 9), ()), ((4, 3, 8), (3, 1)), ((4, 1, 8), (3, 1)), ((2, 3, 4, 5), (2, 1, 4, 1)), ((3, 1), (1, 11))],
+    [
+        ((5, 9), (9,)),
+        ((5, 9), (5, 1)),
+        ((5, 9), ()),
+        ((4, 3, 8), (3, 1)),
+        ((4, 1, 8), (3, 1)),
+        ((2, 3, 4, 5), (2, 1, 4, 1)),
+        ((3, 1), (1, 11)),
+    ],
 )
 def test_broadcasting(left, right):
     x, y = normal(*left), normal(*right, seed=1)
@@ -68,7 +78,13 @@ def test_integer_dtypes(dtype):
     x, y = (np.random.default_rng(s).integers(1, 100, (3, 11)).astype(dtype) for s in (0, 1))
     inputs = args_like(x, y)
     total = op("add", op("multiply", *inputs), const(3, dtype))
-    outputs = [total, op("floor_divide", total, inputs[1]), op("less", *inputs), op("cast", total, dtype="float32"), op("bitwise_xor", *inputs)]
+    outputs = [
+        total,
+        op("floor_divide", total, inputs[1]),
+        op("less", *inputs),
+        op("cast", total, dtype="float32"),
+        op("bitwise_xor", *inputs),
+    ]
     check(Graph("f", inputs, outputs), (x, y))
 
 
@@ -92,7 +108,9 @@ def test_iota_dims_and_random_bits_take_no_memory():
     numbers = op("iota", shape=(B, 7), axis=0, dtype="float32")
     size = op("cast", op("dim", size=B * 7), dtype="float32")
     bits = op("cast", op("random_bits", key, shape=(B, 7)), dtype="float32")
-    program = check(Graph("f", [v, key], [op("add", op("multiply", v, numbers), op("divide", bits, size))]), (x, np.array([3, 4], np.uint32)))
+    program = check(
+        Graph("f", [v, key], [op("add", op("multiply", v, numbers), op("divide", bits, size))]), (x, np.array([3, 4], np.uint32))
+    )
     assert kinds(program) == ["pointwise"] * 2  # the size is cast once, not at every point
     assert program.peak_bytes({"b": 1000}) == 64
 
@@ -117,7 +135,9 @@ def test_outputs_that_are_inputs_constants_or_twice_the_same():
     (v,) = args_like(x)
     y = op("exp", v)
     constant = const(np.arange(6.0).reshape(2, 3))
-    program = check(Graph("f", [v], [v, y, y, constant, op("transpose", v, perm=(1, 0)), op("iota", shape=(5,), axis=0, dtype="int32")]), (x,))
+    program = check(
+        Graph("f", [v], [v, y, y, constant, op("transpose", v, perm=(1, 0)), op("iota", shape=(5,), axis=0, dtype="int32")]), (x,)
+    )
     first, *_ = program(x)
     first += 1
     np.testing.assert_array_equal(program(x)[0], x)

@@ -74,7 +74,12 @@ def test_producers_and_followers_join_and_share_the_walk():
     count = op("cast", op("dim", size=B), dtype="float32")
     mean = op("divide", total, count)
     spread = op("subtract", op("divide", squares, count), op("square", mean))
-    program = check(Graph("f", [v, w], [mean, spread, product]), *[(normal(b, 20), normal(b, 20, seed=1)) for b in (1, 70, 600)], (x, y), tolerance=1e-4)
+    program = check(
+        Graph("f", [v, w], [mean, spread, product]),
+        *[(normal(b, 20), normal(b, 20, seed=1)) for b in (1, 70, 600)],
+        (x, y),
+        tolerance=1e-4,
+    )
     assert kinds(program).count("column") == 1
 
 
@@ -94,7 +99,11 @@ def test_strided_operands():
     (v,) = args_like(x)
     turned = op("transpose", v, perm=(2, 0, 1))
     cut = op("slice", v, starts=(5, 0, 1), stops=(-1, 8, 10), strides=(-1, 2, 3))
-    outputs = [op("reduce_sum", view, axes=axes, keepdims=False) for view in (turned, cut) for axes in ((0,), (1,), (2,), (0, 1), (1, 2), (0, 2))]
+    outputs = [
+        op("reduce_sum", view, axes=axes, keepdims=False)
+        for view in (turned, cut)
+        for axes in ((0,), (1,), (2,), (0, 1), (1, 2), (0, 2))
+    ]
     check(Graph("f", [v], outputs), (x,), tolerance=1e-4)
 
 

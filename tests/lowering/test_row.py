@@ -56,7 +56,9 @@ def test_layer_norm_keeps_its_dear_values_in_scratch():
 def test_long_rows_are_summed_in_chunks(length):
     x = normal(2, length)
     v = arg("v", (2, B))
-    graph = Graph("f", [v], [op("reduce_sum", op("square", v), axes=(1,), keepdims=False), op("reduce_max", v, axes=(0, 1), keepdims=False)])
+    graph = Graph(
+        "f", [v], [op("reduce_sum", op("square", v), axes=(1,), keepdims=False), op("reduce_max", v, axes=(0, 1), keepdims=False)]
+    )
     check(graph, (x,), tolerance=1e-4)
 
 
@@ -83,3 +85,21 @@ def test_rows_over_several_axes_and_outer_strides():
     shifted = op("add", op("transpose", inputs[0], perm=(1, 0, 2, 3)), op("reshape", inputs[1], shape=(4, 1, 1, 1)))
     program = check(Graph("f", inputs, [op("reduce_sum", shifted, axes=(2, 3), keepdims=False)]), (x, y), tolerance=1e-4)
     assert kinds(program) == ["row"]
+
+
+def test_few_long_rows_are_cut_into_chunks_for_all_threads():
+    x, y = normal(2, 70000), normal(70000, seed=1)
+    inputs = args_like(x, y)
+    product = op("multiply", *inputs)
+    total = op("reduce_sum", product, axes=(1,), keepdims=False)
+    outputs = [op("sqrt", op("absolute", total)), op("reduce_max", product, axes=(1,), keepdims=False), product]
+    whole = op("reduce_sum", op("square", inputs[0]), axes=(0, 1), keepdims=False)
+    program = check(Graph("f", inputs, [*outputs, op("rsqrt", whole)]), (x, y), tolerance=1e-4)
+    assert [k.name for k in program.kernels] == ["k0_row_parts", "k0_row", "k1_row_parts", "k1_row"]
+    from graphkeras.lowering.cpu import long_row
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(long_row, "LONG", 10**9)
+        single = check(Graph("f", inputs, [*outputs, op("rsqrt", whole)]), (x, y), tolerance=1e-4)
+    assert len(single.kernels) == 2
+    assert [a.tobytes() for a in single(x, y)] == [a.tobytes() for a in program(x, y)]

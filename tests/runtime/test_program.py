@@ -123,11 +123,29 @@ def test_reads_see_the_values_before_the_program():
         np.testing.assert_array_equal(b.array, [1, 2, 3])
 
 
+def test_a_row_kernel_writes_a_variable_after_all_its_phases_have_read_it():
+    totals = Cell("totals", np.float32([1, 2, 3, 4]))
+    x = arg("x", (4, 9))
+    sums = op("reduce_sum", x, axes=(1,), keepdims=False)
+    scaled = op("multiply", x, op("reshape", sums, shape=(4, 1)))
+    late = op("add", op("reduce_sum", scaled, axes=(1,), keepdims=False), totals.read())
+    program = Program(Graph("f", [x], [late], [totals.write(op("add", totals.read(), sums))]))
+    assert [group.kind for group in program.schedule.groups] == ["row"]
+    array = normal(4, 9)
+    (got,) = program(array)
+    rows = array.sum(1)
+    np.testing.assert_allclose(got, (array * rows[:, None]).sum(1) + [1, 2, 3, 4], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(totals.array, rows + [1, 2, 3, 4], rtol=1e-5)
+
+
 def test_variables_written_through_views_of_themselves():
     a = Cell("a", np.arange(12, dtype="float32").reshape(3, 4))
     reversed_rows = op("slice", a.read(), starts=(2, 0), stops=(-1, 4), strides=(-1, 1))
     square = Cell("s", normal(9, 9))
-    effects = [a.write(op("multiply", reversed_rows, const(2.0))), square.write(op("add", matmul(square.read(), square.read()), const(1.0)))]
+    effects = [
+        a.write(op("multiply", reversed_rows, const(2.0))),
+        square.write(op("add", matmul(square.read(), square.read()), const(1.0))),
+    ]
     expected = [2 * a.array[::-1], square.array @ square.array + 1]
     Program(Graph("f", [], [], effects))()
     np.testing.assert_array_equal(a.array, expected[0])
@@ -173,8 +191,8 @@ def test_sizes_that_must_agree_are_checked_when_they_are_known():
 def test_an_op_without_a_kernel_says_so():
     from graphkeras.ir.registry import REGISTRY, register_op
 
-    name = "test_only_host_op"
-    register_op(name, kind="host", infer=lambda x: x, eager=np.sort)
+    name = "test_only_loop"
+    register_op(name, kind="control", infer=lambda x: x, eager=np.sort)
     try:
         x = arg("x", (4,))
         with pytest.raises(LoweringError, match=f"'{name}' has no compiled form"):

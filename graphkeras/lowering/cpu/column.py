@@ -1,4 +1,4 @@
-"""Column kernels: reductions that keep the innermost axis. A unit is a block of columns; rows run inside, in the order of memory."""
+"""Column kernels: reductions that keep the innermost axis. A unit is a block of columns; its rows run in the order of memory."""
 
 from graphkeras.ir.dims import Dim, dim_symbols, size
 from graphkeras.ir.node import Value
@@ -23,8 +23,8 @@ _GUESS = 64
 class ColumnLowering:
     """Writes the column kernels of a group: a walk over rows that adds into scratch, then one over the block's results.
 
-    Where there are many rows but few columns, the chunks of rows go to memory in one kernel and are added up in another; the additions
-    and their order are the same.
+    Where there are many rows but few columns, the chunks of rows go to memory in one kernel and are added up in another; the
+    additions and their order are the same.
     """
 
     def __init__(self, group: Group, name: str):
@@ -131,7 +131,10 @@ class ColumnLowering:
 
     def _temporary(self, key) -> Temporary:
         width = 8 if self.combines[key].vector.endswith("64") else 4
-        return Temporary(f"{self.name}_{self.combines[key].op}_{list(self.combines).index(key)}", size(self.outer) * self._chunk_count * self.columns * width)
+        return Temporary(
+            f"{self.name}_{self.combines[key].op}_{list(self.combines).index(key)}",
+            size(self.outer) * self._chunk_count * self.columns * width,
+        )
 
     # ---- parts of both ----------------------------------------------------------------------------------------------
 
@@ -277,30 +280,22 @@ class ColumnLowering:
             w.line("j += LANES")
 
     def _finish(self):
-        """Results of the block, what is computed from them, and their stores."""
-        w, space = self.w, self.space
+        """Results of the block, what is computed from them, and their stores. One masked loop: there are few results."""
+        w, space, cached = self.w, self.space, {}
         w.line(f"d = o * {self.n}")
         w.line("j = b")
 
-        def point(lanes):
-            cached = {}
+        def fetched(node, position, base):
+            i = self.places[node.id, position]
+            if i not in cached:
+                operand, _, _, step = self.operands[i]
+                cached[i] = operand.fetch(self.outer_offsets[i], step, "j", "m")
+            return cached[i]
 
-            def fetched(node, position, base):
-                i = self.places[node.id, position]
-                if i not in cached:
-                    operand, _, _, step = self.operands[i]
-                    cached[i] = operand.fetch(self.outer_offsets[i], step, "j", lanes)
-                return cached[i]
-
-            body = Body(w, space, fetched, self.keys, "d + j", lanes)
-            self._reduced_point(body, lanes)
-
-        with w.block("while j + LANES <= e:"):
-            point(None)
+        with w.block("while j < e:"):
+            w.line("m = min(e - j, LANES)")
+            self._reduced_point(Body(w, space, fetched, self.keys, "d + j", "m"), "m")
             w.line("j += LANES")
-        with w.block("if j < e:"):
-            w.line("m = e - j")
-            point("m")
 
     def _reduced_point(self, body, lanes):
         w, space = self.w, self.space
@@ -334,4 +329,3 @@ def _add(base: str, index: str, step: str) -> str:
 def lower_column(group: Group, name: str) -> list[LoweredKernel]:
     """One column kernel, or one for the chunks of rows and one that adds them up."""
     return ColumnLowering(group, name).lower()
-

@@ -15,7 +15,8 @@ _STEP = {
     "reduce_sum": "add", "reduce_prod": "mul", "reduce_max": "max", "reduce_min": "min", "reduce_any": "or_", "reduce_all": "and_",
 }  # fmt: skip
 _ACROSS = {
-    "reduce_sum": "hsum", "reduce_prod": "hprod", "reduce_max": "hmax", "reduce_min": "hmin", "reduce_any": "hany", "reduce_all": "hall",
+    "reduce_sum": "hsum", "reduce_prod": "hprod", "reduce_max": "hmax", "reduce_min": "hmin",
+    "reduce_any": "hany", "reduce_all": "hall",
 }  # fmt: skip
 _UNSIGNED = ("u8", "u16", "u32", "u64")
 _BIG = 1 << 62

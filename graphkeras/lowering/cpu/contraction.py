@@ -1,4 +1,4 @@
-"""Contractions: the matrix-multiplication kernel, and what follows it as a kernel that finishes each tile while it is in the cache."""
+"""Contractions: the matrix-multiplication kernel, and what follows it as a kernel that finishes tiles still in the cache."""
 
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
@@ -22,10 +22,12 @@ def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
     for letter, layout, value in (("a", a, node.inputs[0]), ("b", b, node.inputs[1])):
         base, _ = group.space.resolve(value)
         words[letter] = Address.of(base, layout.offset)
-        words.update({f"{letter}_batch": layout.strides[0], f"{letter}_row": layout.strides[1], f"{letter}_column": layout.strides[2]})
+        words.update(
+            {f"{letter}_batch": layout.strides[0], f"{letter}_row": layout.strides[1], f"{letter}_column": layout.strides[2]}
+        )
     kernels = []
     if len(group.nodes) > 1:
-        tile = _epilogue(group, name + "_tile")
+        tile = tile_kernel(group, name + "_tile")
         words.update(epilogue=KernelAddress(tile), epilogue_args=BlockAddress(tile))
         kernels.append(tile)
     else:
@@ -58,7 +60,7 @@ _units = {"f32": _units_f32, "f64": _units_f64}
 _scratch = {"f32": _scratch_f32, "f64": _scratch_f64}
 
 
-def _epilogue(group: Group, name: str) -> LoweredKernel:
+def tile_kernel(group: Group, name: str) -> LoweredKernel:
     """The tile kernel: `lo` is the address of a tile record, see `gemm`."""
     w, space = Writer(), group.space
     batch, rows, columns = space.parts
@@ -66,7 +68,10 @@ def _epilogue(group: Group, name: str) -> LoweredKernel:
     reads = space.reads()
     layouts = [space.aligned(read) for read in reads]
     cuts = (0, len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns))
-    steps = [[(s or [0])[0] for s in joined_axes(part, [lay.strides[cuts[i] : cuts[i + 1]] for lay in layouts])[1]] for i, part in enumerate(space.parts)]
+    steps = [
+        [(s or [0])[0] for s in joined_axes(part, [lay.strides[cuts[i] : cuts[i + 1]] for lay in layouts])[1]]
+        for i, part in enumerate(space.parts)
+    ]
     keys = Keys(w, space.nodes, space.resolve)
     m, n = w.size(size(rows)), w.size(size(columns))
     operands, places, known = [], {}, {}
@@ -138,5 +143,3 @@ def _tile_point(w, space, body, stores, writes, lanes):
     for node, value in assigned:
         target = writes[node.id]
         store(w, target.pointer, target.dtype, "d + j", value, lanes)
-
-

@@ -120,6 +120,10 @@ def copy_kernel(group: Group, name: str, source: Value, target: Value, place: La
     dtype = _copy_words(source)
     pointer = w.pointer(Address.of(base, layout.offset), dtype)
     to = w.pointer(Address.of(target, place.offset), dtype)
+    cost = {"flops": 0, "bytes": 2 * source.spec.nbytes}
+    if len(sizes) == 1 and strides[1] == [1] and strides[0][0] in (0, 1):
+        _flat_copy(w, dtype, pointer, to, is_filling=strides[0][0] == 0)
+        return _kernel(w, group, name, sizes[0], alignment=64, **cost)
     n = w.arg(sizes[-1], "n")
     steps = [w.size(s[-1]) for s in strides]
     w.line("r = lo")
@@ -136,7 +140,19 @@ def copy_kernel(group: Group, name: str, source: Value, target: Value, place: La
                 w.line(f"stores_{dtype}({to}, {there} + j * {steps[1]}, {steps[1]}, {loaded}, m)")
                 w.line("j += LANES")
         w.line("r += 1")
-    return _kernel(w, group, name, size(sizes[:-1]), flops=0, bytes=2 * source.spec.nbytes)
+    return _kernel(w, group, name, size(sizes[:-1]), **cost)
+
+
+def _flat_copy(w: Writer, dtype: str, source: str, target: str, is_filling: bool):
+    """Elements lo .. hi copied, or filled with one element."""
+    if is_filling:
+        w.line(f"v = splat_{dtype}({source}, 0)")
+    w.line("j = lo")
+    with w.block("while j + LANES <= hi:"):
+        w.line(f"store_{dtype}({target}, j, {'v' if is_filling else f'load_{dtype}({source}, j)'})")
+        w.line("j += LANES")
+    with w.block("if j < hi:"):
+        w.line(f"storen_{dtype}({target}, j, {'v' if is_filling else f'loadn_{dtype}({source}, j, hi - j)'}, hi - j)")
 
 
 def lower_concatenate(group: Group, name: str, resolve) -> list[LoweredKernel]:
@@ -161,13 +177,7 @@ def lower_pad(group: Group, name: str, resolve) -> list[LoweredKernel]:
     base, layout = resolve(value)
     number = w.pointer(Address.of(base, layout.offset), dtype)
     target = w.pointer(Address.of(Value(node)), dtype)
-    w.line(f"v = splat_{dtype}({number}, 0)")
-    w.line("j = lo")
-    with w.block("while j + LANES <= hi:"):
-        w.line(f"store_{dtype}({target}, j, v)")
-        w.line("j += LANES")
-    with w.block("if j < hi:"):
-        w.line(f"storen_{dtype}({target}, j, v, hi - j)")
+    _flat_copy(w, dtype, number, target, is_filling=True)
     fill = _kernel(w, group, name + "_fill", size(node.specs[0].shape), alignment=64, flops=0, bytes=node.specs[0].nbytes)
     place = Layout.contiguous(node.specs[0].shape).sliced(node.attrs["low"], (1,) * len(x.shape), x.shape)
     return [fill, copy_kernel(group, name, x, Value(node), place, resolve)]

@@ -79,7 +79,8 @@ class LoweredKernel:
         name: readable name.
         kind: kind of its group.
         body: canonical source; decides about the object code.
-        args: what stands in its argument block after the error slot: `Address`, `KernelAddress`, `BlockAddress`, `Computed`, int or Dim.
+        args: what stands in its argument block after the error slot: `Address`, `KernelAddress`, `BlockAddress`, `Computed`,
+            int or Dim.
         units: length of its range (int, Dim or Computed).
         alignment: shares of the range begin at multiples of this.
         scratch: bytes per thread (int, Dim or Computed).

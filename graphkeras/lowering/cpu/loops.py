@@ -78,7 +78,11 @@ def _product(left: str, right: str) -> str:
 
 def store(w: Writer, pointer: str, dtype: str, place: str, value: Vec, lanes: str | None) -> None:
     """Contiguous elements from `place` on."""
-    w.line(f"store_{dtype}({pointer}, {place}, {value.name})" if lanes is None else f"storen_{dtype}({pointer}, {place}, {value.name}, {lanes})")
+    w.line(
+        f"store_{dtype}({pointer}, {place}, {value.name})"
+        if lanes is None
+        else f"storen_{dtype}({pointer}, {place}, {value.name}, {lanes})"
+    )
 
 
 class Store:

@@ -1,15 +1,20 @@
 """Lowering: from a group of the schedule to its kernels."""
 
 from graphkeras.ir.errors import LoweringError
+from graphkeras.lowering.cpu import cumulative, indexing, pooling, segments, sorting
 from graphkeras.lowering.cpu.column import lower_column
 from graphkeras.lowering.cpu.contraction import lower_contraction
+from graphkeras.lowering.cpu.convolutions import CONVOLUTIONS
 from graphkeras.lowering.cpu.host import lower_host
-from graphkeras.lowering.cpu.indexing import LOWERINGS
 from graphkeras.lowering.cpu.kernel import LoweredKernel
+from graphkeras.lowering.cpu.long_row import is_long_row, lower_long_row
 from graphkeras.lowering.cpu.pointwise import lower_pointwise
 from graphkeras.lowering.cpu.row import lower_row
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.host import runs_on_host
+
+LOWERINGS = {**indexing.LOWERINGS, **sorting.LOWERINGS, **cumulative.LOWERINGS, **segments.LOWERINGS, **pooling.LOWERINGS}
+"""Ops with kernels of their own."""
 
 
 def lower_group(group: Group, resolve) -> list[LoweredKernel]:
@@ -24,9 +29,11 @@ def lower_group(group: Group, resolve) -> list[LoweredKernel]:
     if group.kind == "pointwise":
         return [lower_pointwise(group, name)]
     if group.kind == "row":
-        return [lower_row(group, name)]
+        return lower_long_row(group, name) if is_long_row(group) else lower_row(group, name)
     if group.kind == "column":
         return lower_column(group, name)
+    if group.kind == "contraction" and group.space.tiled.op in CONVOLUTIONS:
+        return CONVOLUTIONS[group.space.tiled.op](group, name)
     if group.kind == "contraction":
         return lower_contraction(group, name)
     if group.kind in LOWERINGS:

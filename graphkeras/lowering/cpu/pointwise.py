@@ -9,7 +9,7 @@ from graphkeras.schedule.space import FULL
 
 
 def lower_pointwise(group: Group, name: str) -> LoweredKernel:
-    """One loop over all points where everything lies contiguously; else a loop over the innermost axis inside one over the others."""
+    """One loop over all points where everything lies contiguously; else one over the innermost axis inside one over the others."""
     w, space = Writer(), group.space
     axes = space.axes(FULL)
     reads = space.reads()
@@ -130,5 +130,3 @@ def _dense_outer(strides, sizes) -> bool:
             return False
         step = dim * step
     return True
-
-

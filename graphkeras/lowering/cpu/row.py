@@ -1,7 +1,7 @@
 """Row kernels: rows are units; each is walked once per phase, with what a phase has reduced at hand in the next.
 
-Full values of an earlier phase that are needed again are computed again if that is cheap, read back if they are stored anyway, else kept
-in a row of scratch.
+Full values of an earlier phase that are needed again are computed again if that is cheap, read back if they are stored anyway,
+else kept in a row of scratch.
 """
 
 from graphkeras.ir.dims import Dim, divide_exactly, size
@@ -58,7 +58,7 @@ class RowLowering:
         self.saved: dict[Value, tuple[str, str]] = {}  # value -> (scratch pointer, dtype)
         self.scratch = 0
 
-    def lower(self) -> LoweredKernel:
+    def lower(self) -> list[LoweredKernel]:
         w, space, group = self.w, self.space, self.group
         self._collect()
         w.line("r = lo")
@@ -69,11 +69,13 @@ class RowLowering:
             for phase in range(self.phases.count):
                 self._walk(phase)
                 self._after(phase)
+            self._write_variables()
             w.line("r += 1")
-        return LoweredKernel(
+        kernel = LoweredKernel(
             self.name, group.kind, w.text(), tuple(w.args), size(space.parts[0]), group, 1, scratch=self.scratch,
             notes=w.placed_notes(), errors=tuple(w.errors), flops=group.flops, bytes=group.bytes,
         )  # fmt: skip
+        return [kernel]
 
     # ---- what is read and written -----------------------------------------------------------------------------------
 
@@ -98,7 +100,14 @@ class RowLowering:
                 step = w.size(inner[i][0]) if full[i] and inner[i] else "0"
                 dense = outer_strides[i] == list(contiguous_strides(self.outer_sizes))
                 is_row = full[i] and len(outer_strides[i]) > 0 and _rows(outer_strides[i], self.outer_sizes, self.columns)
-                self.operands.append((Operand(w, read.base, layout.offset, role), outer_strides[i], step, "row" if is_row else "index" if dense else ""))
+                self.operands.append(
+                    (
+                        Operand(w, read.base, layout.offset, role),
+                        outer_strides[i],
+                        step,
+                        "row" if is_row else "index" if dense else "",
+                    )
+                )
             self.places[read.node.id, read.position] = known[key]
         self.stores = {value: Store(w, value) for value in self.group.outputs}
         self.writes = {n.id: Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in self.group.writes}
@@ -112,14 +121,13 @@ class RowLowering:
         for _, strides, _, shape in self.operands:
             self.offsets.append("d" if shape == "row" else "r" if shape == "index" else offset_source(w, indices, strides))
         self.splats = {}
+        self.assigned: list[tuple] = []
 
     # ---- values -----------------------------------------------------------------------------------------------------
 
     def _fetch(self, i, lanes):
         operand, _, step, _ = self.operands[i]
         if step == "0":
-            if i not in self.splats:
-                raise AssertionError("splats are read before the walk")
             return self.splats[i]
         return operand.fetch(self.offsets[i], step, "j", lanes)
 
@@ -286,7 +294,9 @@ class RowLowering:
             pointer, kept = self.saved[base]
             return Vec(self.w.assign(f"load_{kept}({pointer}, j)", dtype).name, dtype)
         pointer = self.stores[base].pointer
-        return self.w.assign(f"load_{dtype}({pointer}, d + j)" if lanes is None else f"loadn_{dtype}({pointer}, d + j, {lanes})", dtype)
+        return self.w.assign(
+            f"load_{dtype}({pointer}, d + j)" if lanes is None else f"loadn_{dtype}({pointer}, d + j, {lanes})", dtype
+        )
 
     def _after(self, phase):
         """Values that exist once per row, after a walk."""
@@ -296,19 +306,21 @@ class RowLowering:
         self._splats_of(plain)
         body = Body(w, space, lambda node, position, base: self.splats[self.places[node.id, position]], self.keys, "r", "1")
         body.values.update(self.reduced)
-        assigned = []
         for node in plain:
             if node.op == "assign_variable":
-                assigned.append((node, body.operand(node, 0)))
+                self.assigned.append((node, body.operand(node, 0)))
             else:
                 self.reduced[Value(node)] = body.compute(node)
         for node in nodes:
             if Value(node) in self.stores:
                 target = self.stores[Value(node)]
                 w.line(f"storen_{target.dtype}({target.pointer}, r, {self.reduced[Value(node)].name}, 1)")
-        for node, value in assigned:
+
+    def _write_variables(self):
+        """Last of a row: other nodes may read the old values until then."""
+        for node, value in self.assigned:
             target = self.writes[node.id]
-            w.line(f"storen_{target.dtype}({target.pointer}, r, {value.name}, 1)")
+            self.w.line(f"storen_{target.dtype}({target.pointer}, r, {value.name}, 1)")
 
 
 def _rows(strides, sizes, columns) -> bool:
@@ -316,6 +328,6 @@ def _rows(strides, sizes, columns) -> bool:
     return list(strides) == [columns * s for s in contiguous_strides(sizes)]
 
 
-def lower_row(group: Group, name: str) -> LoweredKernel:
+def lower_row(group: Group, name: str) -> list[LoweredKernel]:
     """A row kernel."""
     return RowLowering(group, name).lower()

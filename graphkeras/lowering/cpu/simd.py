@@ -22,10 +22,12 @@ holds the same names for running a kernel un-jitted. The language:
     cast_T(v)  bitcast_T(v)             numpy's astype; the same bits as another dtype of that width
     add sub mul div fma neg abs max min sqrt rsqrt floor ceil round trunc floordiv mod   lt le gt ge eq ne   select
     and_ or_ xor not_ shl shr           max, min, abs also take scalar integers, as the built-ins they hide do
-    exp expm1 log log1p tanh sigmoid softplus erf sin cos pow
+    exp expm1 exp2 log log1p log2 log10 tanh sigmoid softplus erf sin cos tan arcsin arccos arctan arctan2
+    sinh cosh arcsinh arccosh arctanh cbrt bessel_i0 bessel_i1 pow nextafter
     hsum hmax hmin hprod hany hall      across lanes, the result in every lane;  lane0_T(v)  lane 0 as a scalar
     philox(k0, k1, c_lo, c_hi)          random u32, see `graphkeras.ops.philox`
     strip_tall_T strip_low_T strip_row_T rows times a panel, the core of matrix multiplication: see `strips`
+    gather_strip_T                      the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address
     report(args, code, position, value) error slot, first writer wins;  call_kernel(address, args_address, lo, hi, scratch)
 
@@ -40,7 +42,7 @@ from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
-from graphkeras.lowering.cpu import memory, strips, vector_math
+from graphkeras.lowering.cpu import conv_strips, memory, strips, vector_math, vector_trig
 from graphkeras.lowering.cpu.emitter import I64, Emitter, element_type, vector_type
 from graphkeras.lowering.cpu.memory import Value
 from graphkeras.lowering.cpu.simd_types import (
@@ -174,6 +176,9 @@ def _define_strips(dtype):
         name = f"strip_{kind}_{dtype}"
         emit = functools.partial(lambda shape, e, *args: strips.strip(e, dtype, shape, *args), shape)
         _define(name, "a a_row a_step b b_step count c c_row onto", _fixed(name, types.void, *wanted), emit)
+    name, table = f"gather_strip_{dtype}", POINTER_TYPES["i64"]
+    emit = lambda e, *args: conv_strips.gather_strip(e, dtype, strip_shapes(dtype, LANES)["tall"], *args)
+    _define(name, conv_strips.PARAMETERS, _fixed(name, types.void, table, table, *[INT] * 4, ptr, *[INT] * 3), emit)
 
 
 def _define_values(dtype):
@@ -271,7 +276,7 @@ def _scalar_extreme(name, e, x, y=None):
 
 def _generic(name):
     if name in MATH or name in ("floordiv", "mod"):
-        function = getattr(vector_math, name)
+        function = vector_trig.find(name)
         return lambda e, *values: vector_math_call(e, name, function, values)
 
     def emit(e, *values):

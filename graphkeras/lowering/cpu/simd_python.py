@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from graphkeras.lowering.cpu import vector_math
+from graphkeras.lowering.cpu import vector_math, vector_trig
 from graphkeras.lowering.cpu.simd_types import ARITY, DTYPES, MATH, NUMPY_NAMES, STRIP_DTYPES, strip_shapes
 from graphkeras.lowering.cpu.target import LANES
 
@@ -166,6 +166,10 @@ class PythonHandler:
 
     def cast(self, dtype, v):
         return _cast(dtype, v)
+
+    def multiply_wide(self, v, number):
+        product = v.values.astype(np.uint64) * np.uint64(number)
+        return Vector("u32", (product >> np.uint64(32)).astype(np.uint32)), Vector("u32", product.astype(np.uint32))
 
     def bitcast(self, dtype, v):
         return Vector(dtype, v.values.view(_NUMPY[dtype]))
@@ -322,6 +326,19 @@ def _strip(dtype, shape, a, a_row, a_step, b, b_step, count, c, c_row, onto):
             place[:] = place + total.values if onto else total.values
 
 
+def _gather_strip(dtype, shape, rows, offsets, segments, count, shift, step, b, b_step, c_shift, onto):
+    """Rows at addresses of their own times a panel, as in `conv_strips`."""
+    for r in range(shape[0]):
+        a, c = Pointer(dtype, rows[r] + shift), Pointer(dtype, rows[shape[0] + r] + c_shift)
+        for j in range(0, shape[1] * LANES, LANES):
+            total = Vector(dtype, np.zeros(LANES))
+            for k in range(segments * count):
+                factor = Vector(dtype, np.full(LANES, a[offsets[k // count] + k % count * step]))
+                total = _HANDLER.fma(factor, Vector(dtype, b.memory(k * b_step + j, LANES)), total)
+            place = c.memory(j, LANES)
+            place[:] = place + total.values if onto else total.values
+
+
 def _value_names(dtype):
     compute = DTYPES[dtype].compute
 
@@ -347,7 +364,7 @@ def _value_names(dtype):
 
 def _operation(name):
     if name in (*MATH, "floordiv", "mod"):
-        return _quiet(functools.partial(getattr(vector_math, name), _HANDLER))
+        return _quiet(functools.partial(vector_trig.find(name), _HANDLER))
     method = _quiet(getattr(_HANDLER, name))
     scalar = {"max": max, "min": min, "abs": abs}.get(name)
     if scalar is None:
@@ -392,6 +409,7 @@ def namespace():
     for dtype in STRIP_DTYPES:
         for kind, shape in strip_shapes(dtype, LANES).items():
             names[f"strip_{kind}_{dtype}"] = _quiet(functools.partial(_strip, dtype, shape))
+        names[f"gather_strip_{dtype}"] = _quiet(functools.partial(_gather_strip, dtype, strip_shapes(dtype, LANES)["tall"]))
     return names | {name: _operation(name) for name in ARITY}
 
 

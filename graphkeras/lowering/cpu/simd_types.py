@@ -39,7 +39,11 @@ NUMPY_NAMES = {
 UNARY = ("neg", "abs", "sqrt", "rsqrt", "floor", "ceil", "round", "trunc", "not_")
 BINARY = ("add", "sub", "mul", "div", "floordiv", "mod", "max", "min", "and_", "or_", "xor", "shl", "shr")
 COMPARE = ("lt", "le", "gt", "ge", "eq", "ne")
-MATH = ("exp", "expm1", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "sin", "cos", "pow")
+MATH = (
+    "exp", "expm1", "exp2", "log", "log1p", "log2", "log10", "tanh", "sigmoid", "softplus", "erf", "sin", "cos", "tan", "arcsin",
+    "arccos", "arctan", "sinh", "cosh", "arcsinh", "arccosh", "arctanh", "cbrt", "bessel_i0", "bessel_i1",
+    "pow", "arctan2", "nextafter",
+)  # fmt: skip
 REDUCE = ("hsum", "hmax", "hmin", "hprod", "hany", "hall")
 ARITY = {
     **dict.fromkeys(UNARY, 1),
@@ -47,7 +51,7 @@ ARITY = {
     **dict.fromkeys(COMPARE, 2),
     **dict.fromkeys(MATH, 1),
     **dict.fromkeys(REDUCE, 1),
-    "pow": 2,
+    **dict.fromkeys(("pow", "arctan2", "nextafter"), 2),
     "fma": 3,
     "select": 3,
 }

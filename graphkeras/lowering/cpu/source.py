@@ -12,8 +12,11 @@ from graphkeras.lowering.cpu.kernel import ErrorSite
 
 HALF = ("f16", "bf16")
 FLOATING = ("f16", "bf16", "f32", "f64")
-_UNARY = "neg abs sqrt rsqrt floor ceil round trunc exp expm1 log log1p tanh sigmoid softplus erf sin cos not_"
-_BINARY = "add sub mul div max min floordiv mod pow and_ or_ xor shl shr"
+_UNARY = (
+    "neg abs sqrt rsqrt floor ceil round trunc exp expm1 log log1p tanh sigmoid softplus erf sin cos not_ "
+    "exp2 log2 log10 tan arcsin arccos arctan sinh cosh arcsinh arccosh arctanh cbrt bessel_i0 bessel_i1"
+)
+_BINARY = "add sub mul div max min floordiv mod pow arctan2 nextafter and_ or_ xor shl shr"
 _COMPARE = "lt le gt ge eq ne"
 
 

@@ -21,12 +21,12 @@ import functools
 
 from graphkeras.lowering.cpu import coefficients as co
 
-_INFINITY = float("inf")
+INFINITY = float("inf")
 
 # ---- pieces ---------------------------------------------------------------------------------------------------------
 
 
-def _poly(k, x, coefficients):
+def poly(k, x, coefficients):
     """Horner's rule with fused steps."""
     total = k.const(x.dtype, coefficients[0])
     for c in coefficients[1:]:
@@ -34,26 +34,26 @@ def _poly(k, x, coefficients):
     return total
 
 
-def _bits(k, x):
+def bits(k, x):
     return k.bitcast(co.INT[x.dtype], x)
 
 
-def _integer(k, like, number):
+def integer(k, like, number):
     return k.const(co.INT[like.dtype], number)
 
 
-def _nearest(k, t):
+def nearest(k, t):
     """Nearest integer of t (|t| < 2**22 in f32), as a float and as an integer; t carries the magic number already."""
     magic = k.const(t.dtype, co.MAGIC[t.dtype])
-    return k.sub(t, magic), k.sub(_bits(k, t), _bits(k, magic))
+    return k.sub(t, magic), k.sub(bits(k, t), bits(k, magic))
 
 
-def _from_integer(k, dtype, n):
+def from_integer(k, dtype, n):
     """A small integer vector as floats; f64 by way of the magic number, for AVX2 converts no 64-bit integers."""
     if dtype == "f32":
         return k.cast("f32", n)
     magic = k.const(dtype, co.MAGIC[dtype])
-    return k.sub(k.bitcast(dtype, k.add(n, _bits(k, magic))), magic)
+    return k.sub(k.bitcast(dtype, k.add(n, bits(k, magic))), magic)
 
 
 def _power_of_two(k, dtype, n):
@@ -61,7 +61,7 @@ def _power_of_two(k, dtype, n):
     return k.bitcast(dtype, k.shl(k.add(n, k.const(n.dtype, co.BIAS[dtype])), k.const(n.dtype, co.MANTISSA[dtype])))
 
 
-def _scale(k, x, n):
+def scale(k, x, n):
     """x * 2**n in two halves, so that neither factor leaves the normal range and a denormal result is rounded once."""
     half = k.shr(n, k.const(n.dtype, 1))
     first = k.mul(x, _power_of_two(k, x.dtype, half))
@@ -70,11 +70,11 @@ def _scale(k, x, n):
 
 def _sign_of(k, x):
     """The sign bit of x as an integer vector."""
-    return k.and_(_bits(k, x), _integer(k, x, co.SIGN[x.dtype]))
+    return k.and_(bits(k, x), integer(k, x, co.SIGN[x.dtype]))
 
 
-def _copysign(k, x, sign_of):
-    magnitude = k.and_(_bits(k, x), _integer(k, x, ~co.SIGN[x.dtype]))
+def copysign(k, x, sign_of):
+    magnitude = k.and_(bits(k, x), integer(k, x, ~co.SIGN[x.dtype]))
     return k.bitcast(x.dtype, k.or_(magnitude, _sign_of(k, sign_of)))
 
 
@@ -94,10 +94,10 @@ def _two_product(k, a, b):
 # ---- exponential family ---------------------------------------------------------------------------------------------
 
 
-def _exp_reduce(k, x):
+def exp_reduce(k, x):
     """x = n ln(2) + r: r, and n as an integer."""
     t = k.fma(x, k.const(x.dtype, co.LOG2_E), k.const(x.dtype, co.MAGIC[x.dtype]))
-    n, whole = _nearest(k, t)
+    n, whole = nearest(k, t)
     minus = k.neg(n)
     r = k.fma(minus, k.const(x.dtype, co.LN2_HI[x.dtype]), x)
     return k.fma(minus, k.const(x.dtype, co.LN2_LO[x.dtype]), r), whole
@@ -111,9 +111,9 @@ def exp(k, x):
 
 def _exp_inside(k, x):
     """exp of an x inside the range."""
-    r, n = _exp_reduce(k, x)
-    tail = k.fma(k.mul(r, r), _poly(k, r, co.EXP[x.dtype]), r)
-    return _scale(k, k.add(tail, k.const(x.dtype, 1)), n)
+    r, n = exp_reduce(k, x)
+    tail = k.fma(k.mul(r, r), poly(k, r, co.EXP[x.dtype]), r)
+    return scale(k, k.add(tail, k.const(x.dtype, 1)), n)
 
 
 def _exp_negative(k, x):
@@ -124,8 +124,8 @@ def _exp_negative(k, x):
 def expm1(k, x):
     low = {"f32": -20.0, "f64": -40.0}[x.dtype]
     inside = k.min(k.const(x.dtype, co.EXP_RANGE[x.dtype][1]), k.max(k.const(x.dtype, low), x))
-    r, n = _exp_reduce(k, inside)
-    small = k.fma(k.mul(r, r), _poly(k, r, co.EXPM1[x.dtype]), r)
+    r, n = exp_reduce(k, inside)
+    small = k.fma(k.mul(r, r), poly(k, r, co.EXPM1[x.dtype]), r)
     half = _power_of_two(k, x.dtype, k.sub(n, k.const(n.dtype, 1)))  # 2**n itself may overflow
     y = k.fma(half, small, k.sub(half, k.const(x.dtype, 0.5)))
     y = k.add(y, y)
@@ -144,30 +144,30 @@ def tanh(k, x):
     if x.dtype == "f64":
         a = k.min(k.const("f64", 20.0), k.abs(x))
         t = expm1(k, k.add(a, a))
-        return _copysign(k, k.div(t, k.add(t, k.const("f64", 2))), x)
+        return copysign(k, k.div(t, k.add(t, k.const("f64", 2))), x)
     a = k.abs(x)
     z = k.mul(a, a)
-    small = k.fma(k.mul(a, z), _poly(k, z, co.TANH), a)
+    small = k.fma(k.mul(a, z), poly(k, z, co.TANH), a)
     inside = k.min(k.const("f32", co.TANH_TOP), a)
-    r, n = _exp_reduce(k, k.add(inside, inside))
+    r, n = exp_reduce(k, k.add(inside, inside))
     one = k.const("f32", 1)
-    e = k.add(k.fma(k.mul(r, r), _poly(k, r, co.EXP["f32"]), r), one)
+    e = k.add(k.fma(k.mul(r, r), poly(k, r, co.EXP["f32"]), r), one)
     e = k.mul(e, _power_of_two(k, "f32", n))
     large = k.sub(one, k.div(k.const("f32", 2), k.add(e, one)))
-    return _copysign(k, k.select(k.lt(a, k.const("f32", 0.625)), small, large), x)
+    return copysign(k, k.select(k.lt(a, k.const("f32", 0.625)), small, large), x)
 
 
 # ---- logarithm family -----------------------------------------------------------------------------------------------
 
 
-def _mantissa_and_exponent(k, x):
+def mantissa_and_exponent(k, x):
     """x = m 2**e with sqrt(1/2) <= m < sqrt(2), for normal positive x; e as an integer."""
-    bits, shift = _bits(k, x), _integer(k, x, co.MANTISSA[x.dtype])
-    e = k.shr(k.sub(bits, _integer(k, x, co.SQRT_HALF_BITS[x.dtype])), shift)
-    return k.bitcast(x.dtype, k.sub(bits, k.shl(e, shift))), e
+    whole, shift = bits(k, x), integer(k, x, co.MANTISSA[x.dtype])
+    e = k.shr(k.sub(whole, integer(k, x, co.SQRT_HALF_BITS[x.dtype])), shift)
+    return k.bitcast(x.dtype, k.sub(whole, k.shl(e, shift))), e
 
 
-def _lift_denormals(k, x):
+def lift_denormals(k, x):
     """x, denormals multiplied up to normal numbers, and the exponent to add."""
     shift = co.MANTISSA[x.dtype] + 1
     tiny = k.lt(x, k.const(x.dtype, co.TINIEST_NORMAL[x.dtype]))
@@ -175,41 +175,41 @@ def _lift_denormals(k, x):
     return lifted, k.select(tiny, k.const(x.dtype, -shift), k.const(x.dtype, 0))
 
 
-def _log_normal(k, x, exponent=None):
+def log_normal(k, x, exponent=None):
     """log(x) + exponent ln(2) for normal positive x."""
-    m, e = _mantissa_and_exponent(k, x)
-    e = _from_integer(k, x.dtype, e)
+    m, e = mantissa_and_exponent(k, x)
+    e = from_integer(k, x.dtype, e)
     e = e if exponent is None else k.add(e, exponent)
     f = k.sub(m, k.const(x.dtype, 1))
     s = k.div(f, k.add(f, k.const(x.dtype, 2)))
     z = k.mul(s, s)
     half_square = k.mul(k.mul(f, f), k.const(x.dtype, 0.5))
-    tail = k.fma(z, _poly(k, z, co.LOG[x.dtype]), half_square)
+    tail = k.fma(z, poly(k, z, co.LOG[x.dtype]), half_square)
     low = k.fma(s, tail, k.mul(e, k.const(x.dtype, co.LN2_LO[x.dtype])))
     return k.fma(e, k.const(x.dtype, co.LN2_HI[x.dtype]), k.sub(f, k.sub(half_square, low)))
 
 
-def _log_edges(k, argument, y):
+def log_edges(k, argument, y):
     """-inf at 0, NaN below, inf at inf; `argument` is what the logarithm is taken of."""
-    y = k.select(k.eq(argument, k.const(y.dtype, _INFINITY)), argument, y)
+    y = k.select(k.eq(argument, k.const(y.dtype, INFINITY)), argument, y)
     zero = k.const(y.dtype, 0)
-    outside = k.select(k.eq(argument, zero), k.const(y.dtype, -_INFINITY), k.const(y.dtype, float("nan")))
+    outside = k.select(k.eq(argument, zero), k.const(y.dtype, -INFINITY), k.const(y.dtype, float("nan")))
     return k.select(k.gt(argument, zero), y, outside)
 
 
 def log(k, x):
-    lifted, exponent = _lift_denormals(k, x)
-    return _log_edges(k, x, _log_normal(k, lifted, exponent))
+    lifted, exponent = lift_denormals(k, x)
+    return log_edges(k, x, log_normal(k, lifted, exponent))
 
 
 def _log1p_inside(k, x):
     """log(1 + x) for x above -1: the logarithm of the rounded sum, and a first-order term for what the rounding lost."""
     u, lost = _two_sum(k, k.const(x.dtype, 1), x)
-    return k.add(_log_normal(k, u), k.div(lost, u))
+    return k.add(log_normal(k, u), k.div(lost, u))
 
 
 def log1p(k, x):
-    y = _log_edges(k, k.add(x, k.const(x.dtype, 1)), _log1p_inside(k, x))
+    y = log_edges(k, k.add(x, k.const(x.dtype, 1)), _log1p_inside(k, x))
     tiny = k.lt(k.abs(x), k.const(x.dtype, 2.0 ** -(co.MANTISSA[x.dtype] + 2)))
     return k.select(tiny, x, y)
 
@@ -227,15 +227,15 @@ def erf(k, x):
     """A polynomial up to 1; beyond, 1 - erfc with erfc as the exponential of a polynomial (f32) or exp(-a**2) times one."""
     a = k.abs(x)
     z = k.mul(a, a)
-    small = k.fma(a, _poly(k, z, co.ERF[x.dtype]), a)
+    small = k.fma(a, poly(k, z, co.ERF[x.dtype]), a)
     one = k.const(x.dtype, 1)
     if x.dtype == "f32":
-        erfc = _exp_negative(k, _poly(k, k.min(k.const("f32", 4.0), a), co.LOG_ERFC))
+        erfc = _exp_negative(k, poly(k, k.min(k.const("f32", 4.0), a), co.LOG_ERFC))
     else:
         inside, four = k.min(k.const("f64", 6.0), a), k.const("f64", 4.0)
         t = k.div(k.sub(inside, four), k.add(inside, four))
-        erfc = k.mul(_exp_negative(k, k.neg(k.mul(inside, inside))), _poly(k, t, co.ERFCX))
-    return _copysign(k, k.select(k.lt(a, one), small, k.sub(one, erfc)), x)
+        erfc = k.mul(_exp_negative(k, k.neg(k.mul(inside, inside))), poly(k, t, co.ERFCX))
+    return copysign(k, k.select(k.lt(a, one), small, k.sub(one, erfc)), x)
 
 
 # ---- sine and cosine ------------------------------------------------------------------------------------------------
@@ -249,30 +249,40 @@ def cos(k, x):
     return _sine(k, x, 1)
 
 
-def _sine(k, x, quarter):
-    """sin(x + quarter pi / 2)."""
+def small_angle(k, x):
+    """x = n pi / 2 + r: r, and n as an integer, for angles up to SMALL_ANGLE."""
     t = k.fma(x, k.const(x.dtype, co.TWO_OVER_PI), k.const(x.dtype, co.MAGIC[x.dtype]))
-    n, whole = _nearest(k, t)
+    n, whole = nearest(k, t)
     r, minus = x, k.neg(n)
     for piece in co.HALF_PI[x.dtype]:
         r = k.fma(minus, k.const(x.dtype, piece), r)
-    near = _sine_of_rest(k, r, whole, quarter)
+    return r, whole
+
+
+def _sine(k, x, quarter):
+    """sin(x + quarter pi / 2)."""
+    near = _sine_of_rest(k, *small_angle(k, x), quarter)
     near = k.select(k.eq(x, k.const(x.dtype, 0)), x, near) if quarter == 0 else near  # sin(-0) is -0
     far = k.not_(k.le(k.abs(x), k.const(x.dtype, co.SMALL_ANGLE[x.dtype])))
-    return k.where_any(far, lambda: k.select(far, _sine_of_large(k, x, quarter), near), near)
+    return k.where_any(far, lambda: k.select(far, _sine_of_rest(k, *large_angle(k, x), quarter), near), near)
+
+
+def sine_and_cosine(k, r):
+    """Both for |r| <= pi / 4."""
+    z = k.mul(r, r)
+    sine = k.fma(k.mul(z, r), poly(k, z, co.SIN[r.dtype]), r)
+    half = k.fma(z, k.const(r.dtype, -0.5), k.const(r.dtype, 1))
+    return sine, k.fma(k.mul(z, z), poly(k, z, co.COS[r.dtype]), half)
 
 
 def _sine_of_rest(k, r, n, quarter):
     """sin(r + (n + quarter) pi / 2) for |r| <= pi / 4."""
     n = k.add(n, k.const(n.dtype, quarter))
-    z = k.mul(r, r)
-    sine = k.fma(k.mul(z, r), _poly(k, z, co.SIN[r.dtype]), r)
-    half = k.fma(z, k.const(r.dtype, -0.5), k.const(r.dtype, 1))
-    cosine = k.fma(k.mul(z, z), _poly(k, z, co.COS[r.dtype]), half)
+    sine, cosine = sine_and_cosine(k, r)
     odd = k.ne(k.and_(n, k.const(n.dtype, 1)), k.const(n.dtype, 0))
     y = k.select(odd, cosine, sine)
     top = k.const(n.dtype, co.MANTISSA[r.dtype] + {"f32": 7, "f64": 10}[r.dtype])  # from bit 1 to the sign bit
-    return k.bitcast(r.dtype, k.xor(_bits(k, y), k.shl(k.and_(n, k.const(n.dtype, 2)), top)))
+    return k.bitcast(r.dtype, k.xor(bits(k, y), k.shl(k.and_(n, k.const(n.dtype, 2)), top)))
 
 
 _GROUP = 16  # binary digits of the exponent that share one row of the table
@@ -306,8 +316,8 @@ def _two_over_pi_rows():
     return tuple(rows)
 
 
-def _sine_of_large(k, x, quarter):
-    """x 2 / pi modulo 4, from those digits of 2 / pi that matter at x's exponent; in f64 for either dtype."""
+def large_angle(k, x):
+    """As `small_angle` for any angle: x 2 / pi modulo 4, from those digits of 2 / pi that matter at x's exponent; in f64 for either dtype."""
     wide = k.cast("f64", x)
     a = k.abs(wide)
     exponent = k.sub(k.shr(k.bitcast("i64", a), k.const("i64", 52)), k.const("i64", 1023 + 52))
@@ -324,7 +334,7 @@ def _sine_of_large(k, x, quarter):
     for term in terms[1:]:
         total, lost = _two_sum(k, total, term)
         low = k.add(low, lost)
-    n, whole = _nearest(k, k.add(total, k.const("f64", co.MAGIC["f64"])))
+    n, whole = nearest(k, k.add(total, k.const("f64", co.MAGIC["f64"])))
     total, low = _two_sum(k, k.sub(total, n), low)
     high, middle, _ = co.HALF_PI["f64"]
     r, lost = _two_product(k, total, k.const("f64", high))
@@ -333,7 +343,7 @@ def _sine_of_large(k, x, quarter):
     r = k.add(r, lost)
     r = k.select(negative, k.neg(r), r)
     whole = k.select(negative, k.neg(whole), whole)
-    return _sine_of_rest(k, k.cast(x.dtype, r), k.cast(co.INT[x.dtype], whole), quarter)
+    return k.cast(x.dtype, r), k.cast(co.INT[x.dtype], whole)
 
 
 # ---- power ----------------------------------------------------------------------------------------------------------
@@ -342,16 +352,16 @@ def _sine_of_large(k, x, quarter):
 def pow(k, x, y):
     base = k.abs(x)
     if x.dtype == "f32":
-        result = k.cast("f32", _pow_f32(k, k.cast("f64", base), k.cast("f64", y)))
+        result = k.cast("f32", power_in_f64(k, k.cast("f64", base), k.cast("f64", y)))
     else:
         result = _pow_f64(k, base, y)
-    zero, one, infinity = (k.const(x.dtype, c) for c in (0, 1, _INFINITY))
+    zero, one, infinity = (k.const(x.dtype, c) for c in (0, 1, INFINITY))
     half = k.mul(y, k.const(x.dtype, 0.5))
     whole = k.eq(k.floor(y), y)
     odd = k.and_(whole, k.ne(k.floor(half), half))
     flip = k.select(odd, x, base)  # the sign of the result
-    result = _copysign(k, result, flip)
-    negative = k.and_(k.lt(x, zero), k.gt(x, k.const(x.dtype, -_INFINITY)))
+    result = copysign(k, result, flip)
+    negative = k.and_(k.lt(x, zero), k.gt(x, k.const(x.dtype, -INFINITY)))
     result = k.select(k.and_(negative, k.not_(whole)), k.const(x.dtype, float("nan")), result)
     to_one = k.or_(k.eq(x, one), k.eq(y, zero))
     return k.select(k.or_(to_one, k.and_(k.eq(base, one), k.eq(k.abs(y), infinity))), one, result)
@@ -359,17 +369,17 @@ def pow(k, x, y):
 
 def _log_pieces(k, x):
     """Exponent e as a float, f and s = f / (2 + f) of a positive f64 x, denormals included."""
-    lifted, exponent = _lift_denormals(k, x)
-    m, e = _mantissa_and_exponent(k, lifted)
+    lifted, exponent = lift_denormals(k, x)
+    m, e = mantissa_and_exponent(k, lifted)
     f = k.sub(m, k.const("f64", 1))
     divisor = k.add(f, k.const("f64", 2))
-    return k.add(_from_integer(k, "f64", e), exponent), f, divisor, k.div(f, divisor)
+    return k.add(from_integer(k, "f64", e), exponent), f, divisor, k.div(f, divisor)
 
 
 def _log_limits(k, x, y):
     """The logarithm's limits at 0 and inf, and NaN, for x >= 0."""
-    y = k.select(k.eq(x, k.const("f64", 0)), k.const("f64", -_INFINITY), y)
-    return k.select(k.lt(x, k.const("f64", _INFINITY)), y, x)
+    y = k.select(k.eq(x, k.const("f64", 0)), k.const("f64", -INFINITY), y)
+    return k.select(k.lt(x, k.const("f64", INFINITY)), y, x)
 
 
 def _clamp_exponent(k, t):
@@ -377,15 +387,15 @@ def _clamp_exponent(k, t):
     return k.min(k.const("f64", high), k.max(k.const("f64", low), t))
 
 
-def _pow_f32(k, x, y):
+def power_in_f64(k, x, y):
     """exp(y log(x)) for x >= 0, all in f64."""
     e, _, _, s = _log_pieces(k, x)
     z = k.mul(s, s)
-    log_m = k.fma(k.mul(s, z), _poly(k, z, co.POW_LOG), k.add(s, s))
+    log_m = k.fma(k.mul(s, z), poly(k, z, co.POW_LOG), k.add(s, s))
     t = k.mul(y, _log_limits(k, x, k.fma(e, k.const("f64", 0.6931471805599453), log_m)))
-    r, n = _exp_reduce(k, _clamp_exponent(k, t))
-    tail = k.fma(k.mul(r, r), _poly(k, r, co.POW_EXP), r)
-    return _scale(k, k.add(tail, k.const("f64", 1)), n)
+    r, n = exp_reduce(k, _clamp_exponent(k, t))
+    tail = k.fma(k.mul(r, r), poly(k, r, co.POW_EXP), r)
+    return scale(k, k.add(tail, k.const("f64", 1)), n)
 
 
 def _pow_f64(k, x, y):
@@ -401,7 +411,7 @@ def _pow_f64(k, x, y):
     cube_low = k.add(cube_low, k.fma(s, z_low, k.mul(s_low, z)))
     term, term_low = _two_product(k, cube, third)
     term_low = k.fma(cube, k.const("f64", 3.700743415417188e-17), k.fma(cube_low, third, term_low))  # 2/3 - fl(2/3)
-    tail = k.mul(k.mul(cube, z), _poly(k, z, co.POW_TAIL))
+    tail = k.mul(k.mul(cube, z), poly(k, z, co.POW_TAIL))
     high, low = _two_sum(k, k.mul(e, k.const("f64", co.LN2_HI["f64"])), k.add(s, s))
     low = k.add(low, k.fma(s_low, two, k.add(tail, term_low)))
     high, lost = _two_sum(k, high, term)
@@ -416,12 +426,12 @@ def _pow_f64(k, x, y):
     t, t_low = _two_product(k, y, limit)
     t_low = k.fma(y, low, t_low)
     inside = _clamp_exponent(k, t)
-    r, n = _exp_reduce(k, inside)
+    r, n = exp_reduce(k, inside)
     # nothing of the second half counts where the first was clamped or is not finite
     t_low = k.select(k.eq(inside, t), t_low, k.const("f64", 0))
-    tail = k.fma(k.mul(r, r), _poly(k, r, co.EXP["f64"]), r)
+    tail = k.fma(k.mul(r, r), poly(k, r, co.EXP["f64"]), r)
     tail = k.add(tail, k.fma(t_low, tail, t_low))
-    return _scale(k, k.add(tail, k.const("f64", 1)), n)
+    return scale(k, k.add(tail, k.const("f64", 1)), n)
 
 
 # ---- remainders -----------------------------------------------------------------------------------------------------
@@ -445,7 +455,7 @@ def floordiv(k, x, y):
     quotient = k.sub(k.div(k.sub(x, borrow), y), k.select(k.ne(rest, borrow), one, zero))
     floor = k.floor(quotient)
     floor = k.add(floor, k.select(k.gt(k.sub(quotient, floor), k.const(x.dtype, 0.5)), one, zero))
-    floor = k.select(k.ne(quotient, zero), floor, _copysign(k, zero, ratio))
+    floor = k.select(k.ne(quotient, zero), floor, copysign(k, zero, ratio))
     return k.select(k.eq(y, zero), ratio, floor)
 
 
@@ -465,13 +475,13 @@ def _float_divmod(k, x, y):
     rest = _fmod(k, x, y)
     differ = k.and_(k.ne(rest, zero), k.ne(_sign_of(k, rest), _sign_of(k, y)))
     signed = k.select(differ, k.add(rest, y), rest)
-    return k.select(k.eq(rest, zero), _copysign(k, zero, y), signed), rest
+    return k.select(k.eq(rest, zero), copysign(k, zero, y), signed), rest
 
 
 def _fmod(k, x, y):
     """Exact remainder with the sign of x: multiples of y are taken off from the top, 40 binary digits of quotient a turn."""
     a, b = k.abs(k.cast("f64", x)), k.abs(k.cast("f64", y))
-    zero, one, infinity = (k.const("f64", c) for c in (0, 1, _INFINITY))
+    zero, one, infinity = (k.const("f64", c) for c in (0, 1, INFINITY))
     valid = k.and_(k.and_(k.lt(a, infinity), k.gt(b, zero)), k.eq(b, b))
     a, b = k.select(valid, a, zero), k.select(valid, b, one)
 
@@ -486,7 +496,7 @@ def _fmod(k, x, y):
     def take_off(rest):
         apart = k.max(k.sub(exponent(rest), bottom), k.const("i64", 0))
         half = k.shr(apart, k.const("i64", 1))  # up to 3000 in all, more than one scaling holds
-        multiple = _scale(k, _scale(k, b, half), k.sub(apart, half))
+        multiple = scale(k, scale(k, b, half), k.sub(apart, half))
         quotient = k.trunc(k.div(rest, multiple))
         less = k.fma(k.neg(quotient), multiple, rest)
         less = k.select(k.lt(less, zero), k.add(less, multiple), less)
@@ -495,7 +505,7 @@ def _fmod(k, x, y):
 
     rest = k.while_any(lambda rest: k.ge(rest, b), take_off, a)
     rest = k.select(valid, rest, k.const("f64", float("nan")))
-    return _copysign(k, k.cast(x.dtype, rest), x)
+    return copysign(k, k.cast(x.dtype, rest), x)
 
 
 # ---- random numbers -------------------------------------------------------------------------------------------------

@@ -1,0 +1,104 @@
+"""Record of scatter_reduce: rows that are set, multiplied, or replaced by the larger or smaller, at computed places."""
+
+import numpy as np
+
+from graphkeras.ir.dtypes import INTEGERS
+from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphkeras.ir.registry import ErrorSample, Sample, register_op
+from graphkeras.ir.samples import booleans, exactly, integers, uniform
+from graphkeras.ops.indexing import check_indices
+from graphkeras.ops.inference import REAL, join_dim, require_dtype, require_equal_dtypes, scalar_like, show
+from graphkeras.ops.sources import filled, iota
+from graphkeras.trace import prim
+
+HOW = ("set", "max", "min", "mul")
+_UFUNCS = {"max": np.maximum, "min": np.minimum, "mul": np.multiply}
+
+
+def _infer(x, indices, updates, *, how):
+    if how not in HOW:
+        raise ArgumentError(f"scatter_reduce: unknown how={how!r}.", got=repr(how), expected="one of " + ", ".join(HOW))
+    require_dtype("scatter_reduce", [x, updates], (*REAL, "bool") if how == "set" else REAL, "real")
+    require_equal_dtypes("scatter_reduce", [x, updates])
+    require_dtype("scatter_reduce", [indices], INTEGERS, "integer")
+    fits = x.rank >= 1 and indices.rank == 1 and updates.rank == x.rank
+    fits = fits and all(join_dim(a, b) is not None for a, b in zip((*indices.shape, *x.shape[1:]), updates.shape))
+    if not fits:
+        raise ShapeError(
+            f"scatter_reduce: updates {updates.shape} do not fit indices {indices.shape} and {x.shape}.", got=show([x, indices, updates]),
+            expected="x (N, ...), indices (K,), updates (K, ...)",
+        )  # fmt: skip
+    return x
+
+
+def _eager(x, indices, updates, *, how):
+    check_indices("scatter_reduce", indices, x.shape[0])
+    result, places = x.copy(), indices.astype(np.int64)
+    with np.errstate(all="ignore"):
+        if how == "set":
+            for place, update in zip(places, updates):  # the last one stands, which NumPy does not promise
+                result[place] = update
+        else:
+            _UFUNCS[how].at(result, places, updates)
+    return result
+
+
+def _vjp(ct, x, indices, updates, y, *, how):
+    if how == "set":
+        kept = prim.scatter_reduce(ct, indices, updates * scalar_like(0, updates), how="set")
+        number = iota(indices.spec.shape, 0, "int32", like=x)
+        nobody = filled(-1, x.spec.shape[:1], "int32", like=x)
+        last = prim.gather(prim.scatter_reduce(nobody, indices, number, how="set"), indices, axis=0)
+        stands = prim.reshape(prim.equal(last, number), shape=(*indices.spec.shape, *(1,) * (x.ndim - 1)))
+        return kept, None, prim.gather(ct, indices, axis=0) * prim.cast(stands, dtype=ct.dtype)
+    if how == "mul":
+        return _product_vjp(ct, x, indices, updates)
+    # All that equal the extreme share its gradient, as in TensorFlow.
+    own = prim.cast(prim.equal(x, y), dtype=ct.dtype)
+    theirs = prim.cast(prim.equal(updates, prim.gather(y, indices, axis=0)), dtype=ct.dtype)
+    share = ct / prim.scatter_add(own, indices, theirs, axis=0)
+    return own * share, None, theirs * prim.gather(share, indices, axis=0)
+
+
+def _product_vjp(ct, x, indices, updates):
+    """The product of all other factors: y / factor where nothing is zero; where one factor is, it alone has a gradient."""
+    zero, one = scalar_like(0, x), scalar_like(1, x)
+    x_zero, u_zero = (prim.cast(prim.equal(v, zero), dtype=x.dtype) for v in (x, updates))
+    zeros = prim.scatter_add(x_zero, indices, u_zero, axis=0)
+    safe_x, safe_u = (prim.select(prim.equal(v, zero), one, v) for v in (x, updates))
+    product = prim.scatter_reduce(safe_x, indices, safe_u, how="mul")
+
+    def others(is_zero, count, product, safe):
+        allowed = prim.select(prim.equal(is_zero, one), prim.equal(count, one), prim.equal(count, zero))
+        return prim.cast(allowed, dtype=ct.dtype) * (product / safe)
+
+    taken = lambda v: prim.gather(v, indices, axis=0)  # noqa: E731
+    return ct * others(x_zero, zeros, product, safe_x), None, taken(ct) * others(u_zero, taken(zeros), taken(product), safe_u)
+
+
+_DUPLICATES = exactly([2, 0, 2, -1], "int32")
+_FEW = lambda how: {"how": how}  # noqa: E731
+
+register_op(
+    "scatter_reduce",
+    kind="index",
+    infer=_infer,
+    eager=_eager,
+    vjp=_vjp,
+    lower={"cpu": "scatter_reduce"},
+    cost=lambda x, indices, updates, outputs, *, how: updates.size,
+    samples=[
+        *(Sample((uniform((5, 3), 0.5, 2), _DUPLICATES, uniform((4, 3), 0.5, 2)), _FEW(how)) for how in HOW),
+        *(Sample((uniform((7,)), integers((30,), -7, 7, "int64"), uniform((30,))), _FEW(how)) for how in HOW),
+        Sample((uniform((4, 2, 40), 0.5, 2), exactly([1, 1, 3], "uint8"), uniform((3, 2, 40), 0.5, 2)), _FEW("mul")),
+        Sample((integers((5, 20)), exactly([1, 1, 3], "int32"), integers((3, 20))), _FEW("max")),
+        Sample((booleans((5,)), exactly([1, 1, 3], "int32"), booleans((3,))), _FEW("set")),
+        Sample((exactly([1, np.nan, 3], "float32"), exactly([0, 1, 2], "int32"), exactly([np.nan, 1, np.inf], "float32")), _FEW("max")),
+        Sample((uniform((3,), dtype="bfloat16"), exactly([0, 0, 2], "int32"), uniform((3,), dtype="bfloat16")), _FEW("mul")),
+    ],
+    errors=[
+        ErrorSample((uniform((5, 3)), integers((4,)), uniform((4, 2))), _FEW("set"), raises=ShapeError, match="do not fit"),
+        ErrorSample((uniform((5,)), uniform((4,)), uniform((4,))), _FEW("max"), raises=DTypeError, match="needs integer elements"),
+        ErrorSample((uniform((5,)), integers((4,)), uniform((4,))), _FEW("add"), raises=ArgumentError, match="unknown how"),
+    ],
+)
