@@ -84,11 +84,11 @@ def test_variable_refuses_other_shapes_and_keeps_its_dtype():
 
 def test_variables_are_freed():
     gc.collect()
-    before = sum(isinstance(o, Variable) for o in gc.get_objects())
+    before = sum(type(o) is Variable for o in gc.get_objects())
     for _ in range(10):
         Variable(np.zeros(3))
     gc.collect()
-    assert sum(isinstance(o, Variable) for o in gc.get_objects()) == before
+    assert sum(type(o) is Variable for o in gc.get_objects()) == before
 
 
 def test_lists_of_tensors_are_stacked():

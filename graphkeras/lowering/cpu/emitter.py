@@ -285,24 +285,6 @@ class Emitter:
 
     # ---- conversions ------------------------------------------------------------------------------------------------
 
-    def multiply_wide(self, x, number):
-        """High and low words of the 64-bit products of a u32 vector and a constant.
-
-        Lanes of even and of odd place are multiplied apart, which is one instruction each (vpmuludq); widening the whole vector
-        would cost several shuffles more.
-        """
-        pairs = ir.VectorType(I64, LANES // 2)
-        splat = [ir.Constant(pairs, [value] * (LANES // 2)) for value in (0xFFFFFFFF, 32, number)]
-        both = self.b.bitcast(x.ir, pairs)
-        even = self.b.bitcast(self.b.mul(self.b.and_(both, splat[0]), splat[2]), x.ir.type)
-        odd = self.b.bitcast(self.b.mul(self.b.lshr(both, splat[1]), splat[2]), x.ir.type)
-
-        def interleaved(first):
-            places = [i + LANES * half + first for i in range(0, LANES, 2) for half in (0, 1)]
-            return Value("u32", self.b.shuffle_vector(even, odd, ir.Constant(ir.VectorType(I32, LANES), places)))
-
-        return interleaved(1), interleaved(0)
-
     def bitcast(self, dtype, x):
         return Value(dtype, self.b.bitcast(x.ir, vector_type(dtype)))
 

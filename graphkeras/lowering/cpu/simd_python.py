@@ -167,10 +167,6 @@ class PythonHandler:
     def cast(self, dtype, v):
         return _cast(dtype, v)
 
-    def multiply_wide(self, v, number):
-        product = v.values.astype(np.uint64) * np.uint64(number)
-        return Vector("u32", (product >> np.uint64(32)).astype(np.uint32)), Vector("u32", product.astype(np.uint32))
-
     def bitcast(self, dtype, v):
         return Vector(dtype, v.values.view(_NUMPY[dtype]))
 

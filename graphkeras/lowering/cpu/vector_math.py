@@ -518,11 +518,11 @@ def philox(k, k0, k1, c_lo, c_hi):
 
     Key k0, counter (c_lo, c_hi xor k1).
     """
-    left, right, key = c_lo, k.xor(c_hi, k1), k0
-    multiplier = k.const("u64", PHILOX_MULTIPLIER)
+    left, right, key = k.cast("u64", c_lo), k.cast("u64", k.xor(c_hi, k1)), k0
+    multiplier, low = k.const("u64", PHILOX_MULTIPLIER), k.const("u64", 0xFFFFFFFF)
     for _ in range(PHILOX_ROUNDS):
-        product = k.mul(k.cast("u64", left), multiplier)
-        high = k.cast("u32", k.shr(product, k.const("u64", 32)))
-        left, right = k.xor(k.xor(high, key), right), k.cast("u32", product)
+        # Kept to 32 bits where it is multiplied, so that one vpmuludq gives both halves; what lies above is never looked at.
+        product = k.mul(k.and_(left, low), multiplier)
+        left, right = k.xor(k.xor(k.shr(product, k.const("u64", 32)), k.cast("u64", key)), right), product
         key = k.add(key, k.const("u32", PHILOX_WEYL))
-    return left
+    return k.cast("u32", left)
