@@ -84,8 +84,8 @@ def vjp(fn, *primals, has_aux=False):
         has_aux: whether `fn` returns a pair.
 
     Returns:
-        `(value, pull_back)`, or `(value, pull_back, aux)`. `pull_back(cotangents)` takes the structure of the value and returns a tuple
-        with one entry per argument; it may be called several times.
+        `(value, pull_back)`, or `(value, pull_back, aux)`. `pull_back(cotangents)` takes the structure of the value and returns a
+        tuple with one entry per argument; it may be called several times.
 
     Example:
 
@@ -122,7 +122,8 @@ def jvp(fun, primals, tangents, has_aux=False):
     The derivative is that of the pull-back, which is linear, by its cotangent: two reverse passes and no forward rules.
 
     Args:
-        fun: a function of tensors that returns a tensor or a nested structure of them (a pair of that and anything, with `has_aux`).
+        fun: a function of tensors that returns a tensor or a nested structure of them (with `has_aux`, a pair of that and
+            anything).
         primals: list or tuple of arguments.
         tangents: list or tuple of directions, in the structure of `primals`.
         has_aux: whether `fun` returns a pair.

@@ -4,7 +4,7 @@ A computation is a list of `Record`s in the order in which it ran: nodes of a gr
 vjp rules are the same for both; for symbolic tensors they add nodes, so the result is again a graph, and again differentiable.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,11 @@ class Record:
     input_keys: tuple[Hashable, ...]
     output_keys: tuple[Hashable, ...]
     origin: Origin | None = None
+    subgraphs: tuple = ()
+
+
+CONTROL: dict[str, Callable] = {}
+"""Rules of ops with sub-graphs: `(record, cotangents, which inputs want one) -> contributions`; filled by `autodiff.control`."""
 
 
 def differentiable(dtype: str) -> bool:
@@ -53,6 +58,7 @@ def graph_records(targets: Sequence[Value]) -> list[Record]:
             tuple(map(value_key, node.inputs)),
             tuple(map(value_key, node.outputs)),
             node.origin,
+            node.subgraphs,
         )
         for node in reachable(t.node for t in targets)
     ]
@@ -88,7 +94,7 @@ def _same_up_to_names(shape, other) -> bool:
     )
 
 
-def _dependents(records: Sequence[Record], sources: set) -> set:
+def dependents(records: Sequence[Record], sources: Iterable[Hashable]) -> set:
     """Keys of all values that depend on the sources through differentiable values."""
     reached = set(sources)
     for record in records:
@@ -114,13 +120,13 @@ def backpropagate(records: Sequence[Record], cotangents: Mapping[Hashable, Any],
         GradientError: where the only way leads through an op that has no gradient.
     """
     wanted = set(sources)
-    active = _dependents(records, wanted)
+    active = dependents(records, wanted)
     known = dict(cotangents)
     for record in reversed(records):
         cts = [known.get(key) for key in record.output_keys]
         if all(ct is None for ct in cts) or not any(key in active for key in record.input_keys):
             continue
-        rule = op_def(record.op).vjp
+        rule = CONTROL.get(record.op) or op_def(record.op).vjp
         if isinstance(rule, NoGradient):
             if rule.zero:
                 continue
@@ -132,8 +138,11 @@ def backpropagate(records: Sequence[Record], cotangents: Mapping[Hashable, Any],
                 mend="use ops.stop_gradient where no gradient should flow, or another op",
             )
         with origin_scope(record.origin or Origin(), f"gradient of {record.op}"):
-            ct = cts[0] if len(cts) == 1 else tuple(cts)
-            pulled = rule(ct, *record.inputs, *record.outputs, **record.attrs)
+            if record.subgraphs:
+                asked = [key in active and differentiable(t.dtype) for key, t in zip(record.input_keys, record.inputs)]
+                pulled = rule(record, cts, asked)
+            else:
+                pulled = rule(cts[0] if len(cts) == 1 else tuple(cts), *record.inputs, *record.outputs, **record.attrs)
             for key, tensor, contribution in zip(record.input_keys, record.inputs, pulled, strict=True):
                 if contribution is None or key not in active or not differentiable(tensor.dtype):
                     continue

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from graphkeras.autodiff.reverse import Record, backpropagate, differentiable, graph_records, ones_like, value_key
+from graphkeras.autodiff.reverse import Record, backpropagate, dependents, differentiable, graph_records, ones_like, value_key
 from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import ArgumentError, GradientError
+from graphkeras.ir.node import next_id
 from graphkeras.ir.origin import current_origin
 from graphkeras.trace import (
     SymbolicTensor,
@@ -74,21 +75,41 @@ class GradientTape:
         self._records: list[Record] = []
         self._watched: dict = {}  # key -> tensor, which also keeps eager tensors (and so their ids) alive
         self._reads: dict[int, list] = {}  # id of a variable -> tensors that stood for it
+        self._heard: list[list] = [[next_id(), None]] if self._recording else []  # ids of symbolic nodes made while it listened
 
     def __enter__(self):
         if self._recording:
             raise ArgumentError("The tape is already recording.", mend="leave its `with` block before entering it again")
         self._recording = True
+        self._listen()
         start_recording(self)
         return self
 
     def __exit__(self, *exc):
         stop_recording(self)
+        self._turn_away()
         self._recording = False
 
+    def _listen(self):
+        self._heard.append([next_id(), None])
+
+    def _turn_away(self):
+        if self._heard and self._heard[-1][1] is None:
+            self._heard[-1][1] = next_id()
+
+    def _heard_node(self, number) -> bool:
+        return any(first < number and (last is None or number < last) for first, last in self._heard)
+
+    @contextmanager
     def stop_recording(self):
         """A context in which this tape does not listen."""
-        return not_recording(self)
+        self._turn_away()
+        try:
+            with not_recording(self):
+                yield
+        finally:
+            if self._recording:
+                self._listen()
 
     def watch(self, tensor) -> None:
         """Makes gradients with respect to a tensor, variable or nested structure of them available."""
@@ -147,6 +168,7 @@ class GradientTape:
         flat = tree.flatten(sources)
         if self._recording and not self._persistent:
             stop_recording(self)
+            self._turn_away()
             self._recording = False
         guard = not_recording(self) if not self._recording else None
         if guard is not None:
@@ -247,7 +269,11 @@ class GradientTape:
         stand_ins = [self._stand_ins(s) for s in sources]
         keys = [[_key(t) for t in tensors] for tensors in stand_ins]
         symbolic = [t.value for t in targets if isinstance(t, SymbolicTensor)]
-        records = [*self._records, *graph_records(symbolic)] if symbolic else list(self._records)
+        records = list(self._records)
+        if symbolic:
+            records += [r for r in graph_records(symbolic) if self._heard_node(r.output_keys[0][0])]
+            reached = dependents(records, self._watched)
+            keys = [[k for k in group if k in reached] for group in keys]
         found = backpropagate(records, seeds, [k for group in keys for k in group])
         results = []
         for group in keys:

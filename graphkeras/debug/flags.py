@@ -33,6 +33,9 @@ class Flag:
         in_key: Whether it enters the key of the kernel cache.
         expects: What `parse` accepts, in words, for error messages.
 
+    Attributes:
+        variable: Name of the environment variable.
+
     Example:
 
     >>> from graphkeras.debug import flags
@@ -43,15 +46,11 @@ class Flag:
 
     def __init__(self, name: str, parse: Callable[[Any], Any], default: Any, help: str, expects: str, in_key: bool = False):
         self.name, self.default, self.help, self.expects, self.in_key = name, default, help, expects, in_key
+        self.variable = PREFIX + name
         self._parse = parse
         self._stored = _UNSET
         self._scoped = contextvars.ContextVar(self.variable, default=_UNSET)
         self._last = (None, default)  # text of the environment variable when last read, and its value
-
-    @property
-    def variable(self) -> str:
-        """Name of the environment variable."""
-        return PREFIX + self.name
 
     @property
     def value(self) -> Any:

@@ -47,6 +47,9 @@ class Dim:
     def __hash__(self):
         return self._hash
 
+    def __reduce__(self):
+        return Dim, (dict(self.terms),)  # hashes of names differ from process to process
+
     def __eq__(self, other):
         return isinstance(other, Dim) and self.terms == other.terms
 
@@ -82,6 +85,7 @@ class Dim:
     def __floordiv__(self, other):
         if not _is_size(other):
             return NotImplemented
+        _refuse_zero(other, f"{self} // {other}")
         exact = divide_exactly(self, other)
         return _opaque("//", self, other) if exact is None else exact
 
@@ -91,6 +95,7 @@ class Dim:
     def __mod__(self, other):
         if not _is_size(other):
             return NotImplemented
+        _refuse_zero(other, f"{self} % {other}")
         return 0 if divide_exactly(self, other) is not None else _opaque("%", self, other)
 
     def __rmod__(self, other):
@@ -150,6 +155,8 @@ class Dim:
         return total
 
     def __pow__(self, power: int):
+        if not isinstance(power, int) or power < 0:
+            return NotImplemented
         result: int | Dim = 1
         for _ in range(power):
             result = self * result
@@ -208,13 +215,42 @@ def _opaque(operator, left, right):
     return Dim({(((operator, left, right), 1),): 1})
 
 
-def _lower_bound(dim) -> float:
-    bound = 0.0
+def _refuse_zero(divisor, question):
+    if not isinstance(divisor, Dim) and divisor == 0:
+        raise ShapeError(f"A size is divided by zero: {question}.", got=question, expected="a divisor that is not zero")
+
+
+def _lower_bound(dim) -> int | float:
+    """A number that the dimension is never below, as large as is easily seen; sizes are never negative."""
+    bound = 0
     for monomial, coefficient in _terms(dim):
-        if coefficient < 0 and monomial:
+        if not monomial:
+            bound += coefficient
+            continue
+        least = 1
+        for atom, power in monomial:
+            low = _atom_lower_bound(atom)
+            if low < 0:
+                return float("-inf")
+            least *= low**power
+        if coefficient < 0:
             return float("-inf")
-        bound += coefficient if not monomial else 0
+        bound += coefficient * least
     return bound
+
+
+def _atom_lower_bound(atom) -> int | float:
+    if isinstance(atom, str):
+        return 0
+    operator, left, right = atom
+    if operator == "max":
+        return max(_lower_bound(left), _lower_bound(right))
+    if _lower_bound(right) < 0 or right == 0:
+        return float("-inf")
+    if operator == "%":
+        return 0  # has the sign of its divisor
+    low = _lower_bound(left)
+    return low if low < 0 else (low // right if not isinstance(right, Dim) else 0)
 
 
 def _decide(difference, question) -> bool:

@@ -51,6 +51,8 @@ def dtype_name(dtype) -> str:
     Raises:
         DTypeError: for a dtype that graphkeras does not know.
     """
+    if isinstance(dtype, np.dtype):
+        return _name_of(dtype)
     if isinstance(dtype, str):
         if dtype in SHORT:
             return dtype
@@ -62,8 +64,6 @@ def dtype_name(dtype) -> str:
         return "int32"
     elif dtype is bool:
         return "bool"
-    elif isinstance(dtype, np.dtype):
-        return _name_of(dtype)
     elif hasattr(dtype, "name") and isinstance(dtype.name, str):
         return dtype_name(dtype.name)
     try:

@@ -38,8 +38,8 @@ class Graph:
     Attributes:
         nodes: all nodes but the inputs, in topological order.
         nx: the graph as a `networkx.MultiDiGraph`: one node per IR node, keyed by `Node.id`, with the attributes `node` (the
-            record), `op`, `label`, `layer`; one edge per use of a value, with the attributes `output` (index at the producer), `input`
-            (position at the user) and `spec`. Graph attributes: `name`, `inputs`, `outputs`, `effects` (ids).
+            record), `op`, `label`, `layer`; one edge per use of a value, with the attributes `output` (index at the producer),
+            `input` (position at the user) and `spec`. Graph attributes: `name`, `inputs`, `outputs`, `effects` (ids).
     """
 
     def __init__(self, name: str, inputs: Sequence[Value], outputs: Sequence[Value], effects: Sequence[Node] = ()):
@@ -49,7 +49,7 @@ class Graph:
         self.effects = tuple(effects)
         for value in self.inputs:
             if value.node.op != "input":
-                raise GraphError(f"graph '{name}': an input must be a placeholder.", got=repr(value.node), expected="an 'input' node")
+                raise GraphError(f"graph '{name}': an input must be a placeholder.", got=f"{value.node}", expected="an input node")
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:

@@ -16,6 +16,11 @@ from graphkeras.ir.spec import TensorSpec
 _ids = itertools.count()
 
 
+def next_id() -> int:
+    """A number that no node has: nodes made before have smaller ids, nodes made later larger ones."""
+    return next(_ids)
+
+
 class ConstantArray:
     """A read-only array that can be an attribute: hashable and comparable by dtype, shape and bytes."""
 
@@ -169,7 +174,8 @@ class Node:
 
     def __repr__(self):
         inputs = ", ".join(map(repr, self.inputs))
-        return f"%{self.id}: {', '.join(map(str, self.specs))} = {self.op}({inputs}{', ' if inputs and self.attrs else ''}{self.attrs})"
+        specs, comma = ", ".join(map(str, self.specs)), ", " if inputs and self.attrs else ""
+        return f"%{self.id}: {specs} = {self.op}({inputs}{comma}{self.attrs})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,10 @@ def register_op(name: str, *, kind: str, effects=(), **fields) -> OpDef:
 
 def op_def(name: str) -> OpDef:
     """The record of an op. Raises GraphError for an unknown name."""
-    try:
-        return REGISTRY[name]
-    except KeyError:
-        raise GraphError(f"op '{name}' is not registered.", got=name, expected="a name in graphkeras.ir.registry.REGISTRY") from None
+    record = REGISTRY.get(name)
+    if record is None:
+        raise GraphError(f"op '{name}' is not registered.", got=name, expected="a name in graphkeras.ir.registry.REGISTRY")
+    return record
 
 
 @cache

@@ -16,8 +16,8 @@ def verify(graph: Graph, after: str = "") -> Graph:
 
     Checked: every op is registered, every spec is what its op infers from its inputs and attributes, arities, references to outputs
     that exist and to nodes made earlier, placeholders (each an input, each once, names unique), effects (listed once, after what
-    they depend on), symbols of sizes (each bound by an input whose shape names it), attributes (hashable), and all of it
-    inside sub-graphs.
+    they depend on), symbols of sizes (each bound by an input whose shape names it, of the graph or of one around it),
+    attributes (hashable), and all of it inside sub-graphs.
 
     Args:
         graph: the graph.
@@ -41,8 +41,11 @@ def verify(graph: Graph, after: str = "") -> Graph:
 
 
 class _Checker:
-    def __init__(self, graph, after):
+    def __init__(self, graph, after, around=frozenset()):
         self.graph = graph
+        self.bound = around | {
+            str(d) for v in graph.inputs for d in v.spec.shape if isinstance(d, Dim) and dim_symbols(d) == {str(d)}
+        }
         self.after = f" (after {after})" if after else ""
 
     def fail(self, problem, node: Node | None = None, *, got="", expected="", mend=""):
@@ -128,7 +131,7 @@ class _Checker:
         if missing:
             self.fail(f"{node.op} lost its effect '{min(missing)}'", node)
         for sub in node.subgraphs:
-            _Checker(sub, f" inside {node.op}{self.after}").check()
+            _Checker(sub, f" inside {node.op}{self.after}", self.bound).check()
 
     def _check_effects(self):
         listed = set()
@@ -150,15 +153,14 @@ class _Checker:
             latest[node.id] = max(before, order.get(node.id, -1))
 
     def _check_symbols(self):
-        bound = {str(d) for v in self.graph.inputs for d in v.spec.shape if isinstance(d, Dim) and dim_symbols(d) == {str(d)}}
         for node in (*(v.node for v in self.graph.inputs), *self.graph.nodes):
-            unknown = node_symbols(node) - bound
+            unknown = node_symbols(node) - self.bound
             if unknown:
                 self.fail(
                     f"nothing gives the size '{min(unknown)}' of {node.op} a value",
                     node,
                     got=_specs(node.specs),
-                    expected=f"an input that has '{min(unknown)}' alone as a size; bound: {', '.join(sorted(bound)) or 'none'}",
+                    expected=f"an input with '{min(unknown)}' alone as a size; bound: {', '.join(sorted(self.bound)) or 'none'}",
                 )
 
 

@@ -1,6 +1,5 @@
 """Metric: state that is updated batch by batch and read as a result."""
 
-from graphkeras import ops
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.trace import (
     StatelessScope,
@@ -114,7 +113,7 @@ class Metric:
     def reset_state(self):
         """Sets all variables to zero."""
         for variable in self.variables:
-            variable.assign(ops.zeros(variable.shape, dtype=variable.dtype))
+            variable.assign_zeros()
 
     def __call__(self, *args, **kwargs):
         self._check_initialized()

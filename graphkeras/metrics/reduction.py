@@ -51,7 +51,7 @@ class Sum(Metric):
         self.total.assign_add(ops.sum(values))
 
     def reset_state(self):
-        self.total.assign(0)
+        self.total.assign_zeros()
 
     def result(self):
         return convert_to_tensor(self.total, self.dtype)
@@ -87,8 +87,8 @@ class Mean(Metric):
         self.count.assign_add(convert_to_tensor(count, self.dtype))
 
     def reset_state(self):
-        self.total.assign(0)
-        self.count.assign(0)
+        self.total.assign_zeros()
+        self.count.assign_zeros()
 
     def result(self):
         return divide_or_zero(convert_to_tensor(self.total), convert_to_tensor(self.count, self.dtype))

@@ -7,6 +7,24 @@ from graphkeras.ops.promotion import converted, dtype_of, operand, result_type
 from graphkeras.trace import SymbolicTensor, Tensor, apply, as_tensor
 
 
+def _ready(x1, x2):
+    """The operands as they go into an op, in the common cases where they need no rules: two float tensors of one dtype, or one
+    eager float tensor and a Python number. None otherwise."""
+    if type(x1) is Tensor:
+        dtype = x1._array.dtype
+        if dtype.kind == "f":
+            if type(x2) is Tensor:
+                return (x1, x2) if x2._array.dtype == dtype else None
+            if type(x2) is float or type(x2) is int:
+                return x1, Tensor.wrap(np.asarray(x2, dtype))
+    elif type(x1) is SymbolicTensor:
+        if type(x2) is SymbolicTensor and x1.dtype == x2.dtype and is_float(x1.dtype):
+            return x1, x2
+    elif (type(x1) is float or type(x1) is int) and type(x2) is Tensor and x2._array.dtype.kind == "f":
+        return Tensor.wrap(np.asarray(x1, x2._array.dtype)), x2
+    return None
+
+
 def promoted(op: str, x1, x2, at_least=None, bools: str | None = None):
     """Applies a binary op to operands brought to their common dtype.
 
@@ -16,10 +34,9 @@ def promoted(op: str, x1, x2, at_least=None, bools: str | None = None):
         at_least: a dtype that takes part in the promotion, e.g. `float` where integers become floats.
         bools: the dtype in which two booleans meet, where the op does not take booleans.
     """
-    if type(x1) in (Tensor, SymbolicTensor) and type(x2) in (Tensor, SymbolicTensor):
-        dtype = x1.dtype
-        if dtype == x2.dtype and is_float(dtype):
-            return apply(op, x1, x2)
+    ready = _ready(x1, x2)
+    if ready is not None:
+        return apply(op, *ready)
     x1, x2 = operand(x1), operand(x2)
     extra = () if at_least is None else (at_least,)
     dtype = result_type(dtype_of(x1), dtype_of(x2), *extra)
@@ -30,6 +47,9 @@ def promoted(op: str, x1, x2, at_least=None, bools: str | None = None):
 
 def compared(op: str, x1, x2):
     """Compares operands in their common dtype. A Python integer is an int32 here, for `uint8_tensor == 300` has an answer."""
+    ready = _ready(x1, x2)
+    if ready is not None:
+        return apply(op, *ready)
     x1, x2 = (as_tensor(x) if type(x) is int else x for x in (x1, x2))
     return promoted(op, x1, x2)
 
@@ -47,7 +67,7 @@ def as_bool(x):
 
 def add(x1, x2):
     """x1 + x2; two booleans are joined by or."""
-    return promoted("add", x1, x2) if not _both_bool(x1, x2) else promoted("logical_or", x1, x2)
+    return _joined("add", "logical_or", x1, x2)
 
 
 def subtract(x1, x2):
@@ -57,7 +77,7 @@ def subtract(x1, x2):
 
 def multiply(x1, x2):
     """x1 * x2; two booleans are joined by and."""
-    return promoted("multiply", x1, x2) if not _both_bool(x1, x2) else promoted("logical_and", x1, x2)
+    return _joined("multiply", "logical_and", x1, x2)
 
 
 def divide(x1, x2):
@@ -84,6 +104,13 @@ def power(x1, x2):
     dtype = "int32" if dtype == "bool" else dtype
     wide = apply("power", converted(x1, "float64"), converted(x2, "float64"))
     return apply("cast", apply("round", wide), dtype=dtype)
+
+
+def _joined(op, logical_op, x1, x2):
+    ready = _ready(x1, x2)
+    if ready is not None:
+        return apply(op, *ready)
+    return promoted(logical_op if _both_bool(x1, x2) else op, x1, x2)
 
 
 def _both_bool(x1, x2):

@@ -16,7 +16,9 @@ import numpy as np
 from graphkeras.ir.dims import Dim, substitute
 from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import DTypeError, GraphError, ShapeError
-from graphkeras.ir.registry import NoGradient, register_op
+from graphkeras.ir.graph import Graph
+from graphkeras.ir.node import Value
+from graphkeras.ir.registry import NoGradient, make_node, register_op
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.inference import show
 
@@ -151,7 +153,53 @@ class SubFunction:
         for node in self.graph.nodes:
             outputs = self._run_node(node, [values[v] for v in node.inputs], self._sizes)
             values.update(zip(node.outputs, outputs))
-        return [values[v] for v in self.graph.outputs]
+        return tuple(values[v] for v in self.graph.outputs)
+
+
+def scan_values(body: Graph, operands, carries: int, xs: int, length, reverse: bool) -> tuple[list[Value], list[Value]]:
+    """A scan node, or rather what it gives.
+
+    A y that is a carry before or after the step is no y of the node: it is a view of that carry's history, which the loop keeps
+    instead of the carry itself, at no cost.
+
+    Args:
+        body: gives the new carries, then the slices of the ys.
+        operands: carries, xs, captures.
+        carries, xs: how many of the operands are such.
+        length: number of steps (int or Dim).
+        reverse: whether the last slice comes first.
+
+    Returns:
+        The last carries and the stacked ys.
+    """
+    before, after = body.inputs[:carries], body.outputs[:carries]
+    history, kept, places = [], [], []
+    for y in body.outputs[carries:]:
+        if y in after or y in before:
+            k = after.index(y) if y in after else before.index(y)
+            history += [k] if k not in history else []
+            places.append((k, (y in after) is not reverse))  # slots 1.. of a forward scan hold the carries after the steps
+        else:
+            kept += [y] if y not in kept else []
+            places.append((y, None))
+    history.sort()
+    attrs = {"carries": carries, "xs": xs, "length": length, "reverse": reverse, "history": tuple(history)}
+    node = make_node("scan", operands, attrs, subgraphs=(Graph(body.name, body.inputs, [*after, *kept]),))
+    ys = []
+    for place, later in places:
+        if later is None:
+            ys.append(node.outputs[carries + len(history) + kept.index(place)])
+        else:
+            ys.append(slots(node.outputs[carries + history.index(place)], later, length))
+    return list(node.outputs[:carries]), ys
+
+
+def slots(history: Value, later: bool, length) -> Value:
+    """All but the first of the slots of a history, or all but the last."""
+    inner = history.shape[1:]
+    start = int(later)
+    attrs = {"starts": (start, *(0 for _ in inner)), "stops": (length + start, *inner), "strides": (1,) * len(history.shape)}
+    return Value(make_node("slice", [history], attrs))
 
 
 def _no_flops(*specs, outputs, **attrs):

@@ -6,6 +6,7 @@ import numpy as np
 
 from graphkeras.ir.dtypes import FLOATS, INTEGERS, is_float, numpy_dtype
 from graphkeras.ir.errors import DataError, DTypeError
+from graphkeras.ir.quiet import quiet
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
 from graphkeras.ir.samples import booleans, exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
@@ -35,13 +36,13 @@ _KINDS = {
 def in_float32(function):
     """The NumPy function with half precision computed in float32 and rounded once, and without floating-point warnings."""
 
+    @quiet
     def wrapped(*arrays, **attrs):
-        with np.errstate(all="ignore"):
-            half = arrays[0].dtype
-            if half.itemsize != 2 or half.kind in "iu":
-                return np.asarray(function(*arrays, **attrs))
-            result = np.asarray(function(*(a.astype(np.float32) if a.dtype == half else a for a in arrays), **attrs))
-            return result.astype(half) if result.dtype == np.float32 else result
+        half = arrays[0].dtype
+        if half.itemsize != 2 or half.kind in "iu":
+            return np.asarray(function(*arrays, **attrs))
+        result = np.asarray(function(*(a.astype(np.float32) if a.dtype == half else a for a in arrays), **attrs))
+        return result.astype(half) if result.dtype == np.float32 else result
 
     return wrapped
 
@@ -152,9 +153,9 @@ def _cast_infer(x, *, dtype):
     return x.with_dtype(dtype)
 
 
+@quiet
 def _cast_eager(x, *, dtype):
-    with np.errstate(all="ignore"):
-        return x.astype(numpy_dtype(dtype), copy=False)
+    return x.astype(numpy_dtype(dtype), copy=False)
 
 
 register_op(

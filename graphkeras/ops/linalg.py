@@ -4,9 +4,10 @@ import numpy as np
 
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ops import linalg_records  # noqa: F401 - registers the ops
+from graphkeras.ops.derivatives import jvp
 from graphkeras.ops.inference import normalize_axis, scalar_like
 from graphkeras.ops.math import norm as _norm_by_elements
-from graphkeras.ops.matrices import scaled_columns, scaled_rows, transposed, unit_like
+from graphkeras.ops.matrices import matmul, scaled_columns, scaled_rows, transposed, unit_like
 from graphkeras.ops.numpy_diagonal import diagonal
 from graphkeras.ops.numpy_reduce import max as reduce_max
 from graphkeras.ops.numpy_reduce import min as reduce_min
@@ -68,7 +69,7 @@ def cholesky_inverse(x, upper=False):
     x = _matrices("cholesky_inverse", x)
     unit = prim.broadcast_to(unit_like(x), shape=x.spec.shape)
     inverse = prim.solve_triangular(x, unit, lower=not upper, transpose=False)
-    return prim.matmul(inverse, inverse, transpose_a=not upper, transpose_b=bool(upper))
+    return matmul(inverse, inverse, transpose_a=not upper, transpose_b=bool(upper))
 
 
 def det(x):
@@ -360,7 +361,7 @@ def lstsq(a, b, rcond=None):
         rcond = _EPSILON[a.dtype] * max(a.spec.shape)
     least = reduce_max(s, axis=-1, keepdims=True) * (_EPSILON[a.dtype] if rcond < 0 else rcond)
     inverse = _inverses(s, prim.greater_equal(s, least))
-    x = prim.matmul(vh, scaled_rows(prim.matmul(u, b, transpose_a=True), inverse), transpose_a=True)
+    x = matmul(vh, scaled_rows(matmul(u, b, transpose_a=True), inverse), transpose_a=True)
     return squeeze(x, -1) if single else x
 
 
@@ -385,7 +386,7 @@ def pinv(x, rcond=None):
     if rcond is None:
         rcond = 10.0 * max(x.spec.shape[-2:]) * _EPSILON[x.dtype]
     inverse = _inverses(s, prim.greater(s, reduce_max(s, axis=-1, keepdims=True) * rcond))
-    return prim.matmul(scaled_columns(transposed(vh), inverse), u, transpose_b=True)
+    return matmul(scaled_columns(transposed(vh), inverse), u, transpose_b=True)
 
 
 def matrix_rank(x, tol=None):
@@ -414,6 +415,6 @@ def matrix_rank(x, tol=None):
 
 
 __all__ = [
-    "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "logdet", "lstsq", "lu_factor", "matrix_rank", "norm", "pinv", "qr",
+    "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "jvp", "logdet", "lstsq", "lu_factor", "matrix_rank", "norm", "pinv", "qr",
     "slogdet", "solve", "solve_triangular", "svd",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from graphkeras.ops.matrices import (
     double_lower,
     half_diagonal,
     inverse_gaps,
+    matmul,
     product,
     rows_taken,
     scaled_columns,
@@ -147,7 +148,7 @@ def _solve_triangular_eager(a, b, *, lower, transpose):
 def _solve_triangular_vjp(ct, a, b, x, *, lower, transpose):
     # A x = b:  gb = A^-T ct,  gA = -gb x^T within the triangle (Giles 2.3.1)
     gb = prim.solve_triangular(a, ct, lower=lower, transpose=not transpose)
-    ga = -(prim.matmul(x, gb, transpose_b=True) if transpose else prim.matmul(gb, x, transpose_b=True))
+    ga = -(matmul(x, gb, transpose_b=True) if transpose else matmul(gb, x, transpose_b=True))
     return (tril if lower else triu)(ga), gb
 
 
@@ -177,7 +178,7 @@ def _cholesky_eager(x):
 def _cholesky_vjp(ct, x, y):
     # gA = L^-T phi(L^T gL) L^-1, made symmetric; phi: lower triangle with half the diagonal
     # (Murray 2016, "Differentiation of the Cholesky decomposition", equation 10).
-    inner = half_diagonal(prim.matmul(y, tril(ct), transpose_a=True))
+    inner = half_diagonal(matmul(y, tril(ct), transpose_a=True))
     left = prim.solve_triangular(y, inner, lower=True, transpose=True)  # L^-T P
     whole = prim.solve_triangular(y, transposed(left), lower=True, transpose=True)  # (L^-T P L^-1)^T
     return (symmetric(whole),)
@@ -200,7 +201,7 @@ register_op(
 
 def _solve_vjp(ct, a, b, x):
     gb = prim.solve(transposed(a), ct)  # Giles 2.3.1
-    return -prim.matmul(gb, x, transpose_b=True), gb
+    return -matmul(gb, x, transpose_b=True), gb
 
 
 register_op(
@@ -218,7 +219,7 @@ register_op(
     kind="host",
     infer=_square_infer("inv"),
     eager=guarded("inv", np.linalg.inv, "use ops.pinv for singular matrices"),
-    vjp=lambda ct, x, y: (-prim.matmul(prim.matmul(y, ct, transpose_a=True), y, transpose_b=True),),  # Giles 2.2.3
+    vjp=lambda ct, x, y: (-matmul(matmul(y, ct, transpose_a=True), y, transpose_b=True),),  # Giles 2.2.3
     cost=_CUBIC,
     samples=[Sample((_regular((3, 3)),)), Sample((_regular((2, 1, 4, 4)),))],
     errors=_ERRORS,
@@ -272,7 +273,7 @@ def _lu_infer(x):
 def _lu_eager(x):
     """Gaussian elimination with the largest pivot of each column, for the whole stack at once."""
     m, n = x.shape[-2:]
-    lu = x.reshape(-1, m, n).copy()
+    lu = x.reshape(int(np.prod(x.shape[:-2])), m, n).copy()
     stack = np.arange(len(lu))
     order = np.tile(np.arange(m, dtype=np.int32), (len(lu), 1))
     with np.errstate(all="ignore"):
@@ -295,8 +296,8 @@ def _lu_vjp(ct, x, lu, places):
     if join_dim(*x.spec.shape[-2:]) is None:
         raise GradientError("lu_factor: the gradient is known for square matrices only.", got=show([x.spec]), expected="(..., M, M)")
     low, up = tril(lu, -1) + unit_like(lu), triu(lu)
-    inner = tril(prim.matmul(low, tril(ct[0], -1), transpose_a=True), -1)
-    inner = inner + triu(prim.matmul(triu(ct[0]), up, transpose_b=True))
+    inner = tril(matmul(low, tril(ct[0], -1), transpose_a=True), -1)
+    inner = inner + triu(matmul(triu(ct[0]), up, transpose_b=True))
     left = prim.solve_triangular(low, inner, lower=True, transpose=True)  # L^-T M
     whole = transposed(prim.solve_triangular(up, transposed(left), lower=False, transpose=False))  # (U^-1 (L^-T M)^T)^T
     return (rows_taken(whole, places),)
@@ -327,7 +328,7 @@ def _eigh_vjp(ct, x, w, v):
     # Infinite where eigenvalues are equal and the vectors are used.
     inner = None if ct[0] is None else with_diagonal(ct[0])
     if ct[1] is not None:
-        turned = inverse_gaps(w) * prim.matmul(v, ct[1], transpose_a=True)
+        turned = inverse_gaps(w) * matmul(v, ct[1], transpose_a=True)
         inner = turned if inner is None else inner + turned
     return (None if inner is None else double_lower(product(v, inner, transposed(v))),)
 
@@ -394,9 +395,9 @@ def _qr_vjp(ct, x, q, r, *, complete):
     if gr is None:
         return (prim.concatenate(_tall_qr(gq, None, q, part[0]), rest * scalar_like(0, rest), axis=x.ndim - 1),)
     gv = _columns(gr, m, n)
-    moved = prim.matmul(rest, gv, transpose_b=True)
+    moved = matmul(rest, gv, transpose_b=True)
     gx = _tall_qr(moved if gq is None else gq + moved, part[1], q, part[0])
-    return (prim.concatenate(gx, prim.matmul(q, gv), axis=x.ndim - 1),)
+    return (prim.concatenate(gx, matmul(q, gv), axis=x.ndim - 1),)
 
 
 def _columns(x, start, stop):
@@ -408,12 +409,12 @@ def _columns(x, start, stop):
 def _tall_qr(gq, gr, q, r):
     inner = None
     if gr is not None:
-        inner = prim.matmul(r, gr, transpose_b=True)
+        inner = matmul(r, gr, transpose_b=True)
     if gq is not None:
-        turned = prim.matmul(gq, q, transpose_a=True)
+        turned = matmul(gq, q, transpose_a=True)
         inner = -turned if inner is None else inner - turned
     mirrored = tril(inner) + transposed(tril(inner, -1))
-    left = prim.matmul(q, mirrored)
+    left = matmul(q, mirrored)
     left = left if gq is None else gq + left
     return transposed(prim.solve_triangular(r, transposed(left), lower=False, transpose=False))  # left R^-T
 
@@ -456,23 +457,23 @@ def _svd_vjp(ct, x, u, s, vh, *, full_matrices):
                 "svd: the vectors beyond the singular values are not unique, so they have no gradient.", got=show([x.spec]),
                 expected="full_matrices=False", mend="use ops.svd(x, full_matrices=False)",
             )  # fmt: skip
-        u, vh = (_columns(u, 0, n), vh) if m > n else (u, transposed(_columns(transposed(vh), 0, m)))
+        u, s, vh = prim.svd(x, full_matrices=False)
     inner = None if gs is None else with_diagonal(gs)
     total = None
     gaps = inverse_gaps(prim.square(s))
     if gu is not None:
-        turned = prim.matmul(u, gu, transpose_a=True)
+        turned = matmul(u, gu, transpose_a=True)
         part = scaled_columns(gaps * (turned - transposed(turned)), s)
         inner = part if inner is None else inner + part
         if full_matrices is False and m > n:
-            total = prim.matmul(scaled_columns(gu - prim.matmul(u, turned), scalar_like(1, s) / s), vh)
+            total = matmul(scaled_columns(gu - matmul(u, turned), scalar_like(1, s) / s), vh)
     if gvh is not None:
-        turned = prim.matmul(vh, gvh, transpose_b=True)  # V^T gV
+        turned = matmul(vh, gvh, transpose_b=True)  # V^T gV
         part = scaled_rows(gaps * (turned - transposed(turned)), s)
         inner = part if inner is None else inner + part
         if full_matrices is False and n > m:
-            beyond = gvh - prim.matmul(transposed(turned), vh)
-            part = prim.matmul(u, scaled_rows(beyond, scalar_like(1, s) / s))
+            beyond = gvh - matmul(transposed(turned), vh)
+            part = matmul(u, scaled_rows(beyond, scalar_like(1, s) / s))
             total = part if total is None else total + part
     if inner is not None:
         core = product(u, inner, vh)
@@ -504,7 +505,7 @@ def _singular_values_infer(x):
 
 def _singular_values_vjp(ct, x, s):
     u, _, vh = prim.svd(x, full_matrices=False)
-    return (prim.matmul(scaled_columns(u, ct), vh),)
+    return (matmul(scaled_columns(u, ct), vh),)
 
 
 register_op(

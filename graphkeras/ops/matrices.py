@@ -7,6 +7,11 @@ from graphkeras.ops.sources import iota
 from graphkeras.trace import prim
 
 
+def matmul(a, b, transpose_a=False, transpose_b=False):
+    """a @ b, each side transposed first where that is asked for."""
+    return prim.matmul(a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
 def transposed(x):
     """The last two axes exchanged."""
     rank = x.ndim
@@ -67,7 +72,7 @@ def product(*factors):
     """The matrix product of all factors, from the left."""
     result = factors[0]
     for factor in factors[1:]:
-        result = prim.matmul(result, factor)
+        result = matmul(result, factor)
     return result
 
 
@@ -77,6 +82,6 @@ def rows_taken(x, places):
 
 
 __all__ = [
-    "double_lower", "half_diagonal", "inverse_gaps", "product", "rows_taken", "scaled_columns", "scaled_rows", "symmetric", "transposed",
+    "double_lower", "half_diagonal", "inverse_gaps", "matmul", "product", "rows_taken", "scaled_columns", "scaled_rows", "symmetric", "transposed",
     "tril", "triu", "unit_like", "with_diagonal",
 ]  # fmt: skip

@@ -1,8 +1,27 @@
 """The functions of `keras.ops.numpy`."""
 
+from graphkeras.ops.bitcast import (
+    view,
+)  # fmt: skip
 from graphkeras.ops.core import (
     ndim,
     size,
+)  # fmt: skip
+from graphkeras.ops.cumulative import (
+    cumprod,
+    cumsum,
+    nancumprod,
+    nancumsum,
+)  # fmt: skip
+from graphkeras.ops.fft import (
+    angle,
+    conj,
+    conjugate,
+    imag,
+    real,
+)  # fmt: skip
+from graphkeras.ops.linalg import (
+    slogdet,
 )  # fmt: skip
 from graphkeras.ops.numpy_binary import (
     add,
@@ -22,6 +41,7 @@ from graphkeras.ops.numpy_binary import (
     minimum,
     mod,
     multiply,
+    nextafter,
     power,
     subtract,
     true_divide,
@@ -48,6 +68,10 @@ from graphkeras.ops.numpy_compare import (
     select,
     where,
 )  # fmt: skip
+from graphkeras.ops.numpy_correlation import (
+    corrcoef,
+    correlate,
+)  # fmt: skip
 from graphkeras.ops.numpy_create import (
     arange,
     array,
@@ -56,6 +80,7 @@ from graphkeras.ops.numpy_create import (
     empty_like,
     full,
     full_like,
+    geomspace,
     linspace,
     logspace,
     meshgrid,
@@ -81,15 +106,17 @@ from graphkeras.ops.numpy_einsum import (
 )  # fmt: skip
 from graphkeras.ops.numpy_index import (
     diff,
-    digitize,
     get_item,
     isin,
     nonzero,
-    searchsorted,
     take,
     take_along_axis,
     trapezoid,
     unravel_index,
+)  # fmt: skip
+from graphkeras.ops.numpy_integer import (
+    gcd,
+    lcm,
 )  # fmt: skip
 from graphkeras.ops.numpy_join import (
     append,
@@ -120,8 +147,6 @@ from graphkeras.ops.numpy_linear import (
 from graphkeras.ops.numpy_predicates import (
     bitwise_invert,
     bitwise_not,
-    conj,
-    conjugate,
     isfinite,
     isinf,
     isnan,
@@ -130,7 +155,6 @@ from graphkeras.ops.numpy_predicates import (
     isreal,
     logical_not,
     nan_to_num,
-    real,
     signbit,
 )  # fmt: skip
 from graphkeras.ops.numpy_reduce import (
@@ -176,8 +200,12 @@ from graphkeras.ops.numpy_shape import (
     transpose,
 )  # fmt: skip
 from graphkeras.ops.numpy_trigonometry import (
+    arccos,
     arccosh,
+    arcsin,
     arcsinh,
+    arctan,
+    arctan2,
     arctanh,
     cos,
     cosh,
@@ -199,6 +227,7 @@ from graphkeras.ops.numpy_unary import (
     expm1,
     fabs,
     floor,
+    i0,
     log,
     log1p,
     log2,
@@ -211,6 +240,9 @@ from graphkeras.ops.numpy_unary import (
     square,
     trunc,
 )  # fmt: skip
+from graphkeras.ops.numpy_vectorize import (
+    vectorize,
+)  # fmt: skip
 from graphkeras.ops.numpy_windows import (
     bartlett,
     blackman,
@@ -218,23 +250,44 @@ from graphkeras.ops.numpy_windows import (
     hanning,
     kaiser,
 )  # fmt: skip
+from graphkeras.ops.quantiles import (
+    median,
+    nanmedian,
+    nanpercentile,
+    nanquantile,
+    percentile,
+    quantile,
+)  # fmt: skip
+from graphkeras.ops.sorting import (
+    argpartition,
+    argsort,
+    bincount,
+    digitize,
+    histogram,
+    searchsorted,
+    sort,
+    unique,
+)  # fmt: skip
 
 __all__ = [
-    "abs", "absolute", "add", "all", "allclose", "amax", "amin", "any", "append", "arange", "arccosh", "arcsinh", "arctanh",
-    "argmax", "argmin", "array", "array_split", "average", "bartlett", "bitwise_and", "bitwise_invert", "bitwise_left_shift",
-    "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "blackman", "broadcast_to", "cbrt", "ceil", "clip",
-    "concatenate", "conj", "conjugate", "copy", "cos", "cosh", "count_nonzero", "cross", "deg2rad", "diag", "diagflat",
-    "diagonal", "diff", "digitize", "divide", "divide_no_nan", "dot", "dsplit", "dstack", "einsum", "empty", "empty_like",
-    "equal", "exp", "exp2", "expand_dims", "expm1", "eye", "fabs", "flip", "fliplr", "flipud", "floor", "floor_divide",
-    "fmax", "fmin", "fmod", "full", "full_like", "get_item", "greater", "greater_equal", "hamming", "hanning", "heaviside",
-    "hsplit", "hstack", "hypot", "identity", "inner", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf",
-    "isreal", "kaiser", "kron", "ldexp", "left_shift", "less", "less_equal", "linspace", "log", "log10", "log1p", "log2",
-    "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "matmul", "max",
-    "maximum", "mean", "meshgrid", "min", "minimum", "mod", "moveaxis", "multiply", "nan_to_num", "nanargmax", "nanargmin",
-    "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "ndim", "negative", "nonzero", "not_equal",
-    "ones", "ones_like", "outer", "pad", "power", "prod", "ptp", "rad2deg", "ravel", "real", "reciprocal", "repeat",
-    "reshape", "right_shift", "roll", "rot90", "round", "searchsorted", "select", "sign", "signbit", "sin", "sinc", "sinh",
-    "size", "split", "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis",
-    "tan", "tanh", "tensordot", "tile", "trace", "transpose", "trapezoid", "tri", "tril", "triu", "true_divide", "trunc",
-    "unravel_index", "vander", "var", "vdot", "vsplit", "vstack", "where", "zeros", "zeros_like",
+    "abs", "absolute", "add", "all", "allclose", "amax", "amin", "angle", "any", "append", "arange", "arccos", "arccosh",
+    "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argpartition", "argsort", "array",
+    "array_split", "average", "bartlett", "bincount", "bitwise_and", "bitwise_invert", "bitwise_left_shift", "bitwise_not",
+    "bitwise_or", "bitwise_right_shift", "bitwise_xor", "blackman", "broadcast_to", "cbrt", "ceil", "clip", "concatenate",
+    "conj", "conjugate", "copy", "corrcoef", "correlate", "cos", "cosh", "count_nonzero", "cross", "cumprod", "cumsum",
+    "deg2rad", "diag", "diagflat", "diagonal", "diff", "digitize", "divide", "divide_no_nan", "dot", "dsplit", "dstack",
+    "einsum", "empty", "empty_like", "equal", "exp", "exp2", "expand_dims", "expm1", "eye", "fabs", "flip", "fliplr",
+    "flipud", "floor", "floor_divide", "fmax", "fmin", "fmod", "full", "full_like", "gcd", "geomspace", "get_item", "greater",
+    "greater_equal", "hamming", "hanning", "heaviside", "histogram", "hsplit", "hstack", "hypot", "i0", "identity", "imag",
+    "inner", "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "kaiser", "kron", "lcm",
+    "ldexp", "left_shift", "less", "less_equal", "linspace", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "matmul", "max", "maximum", "mean", "median",
+    "meshgrid", "min", "minimum", "mod", "moveaxis", "multiply", "nan_to_num", "nanargmax", "nanargmin", "nancumprod",
+    "nancumsum", "nanmax", "nanmean", "nanmedian", "nanmin", "nanpercentile", "nanprod", "nanquantile", "nanstd", "nansum",
+    "nanvar", "ndim", "negative", "nextafter", "nonzero", "not_equal", "ones", "ones_like", "outer", "pad", "percentile",
+    "power", "prod", "ptp", "quantile", "rad2deg", "ravel", "real", "reciprocal", "repeat", "reshape", "right_shift", "roll",
+    "rot90", "round", "searchsorted", "select", "sign", "signbit", "sin", "sinc", "sinh", "size", "slogdet", "sort", "split",
+    "sqrt", "square", "squeeze", "stack", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh",
+    "tensordot", "tile", "trace", "transpose", "trapezoid", "tri", "tril", "triu", "true_divide", "trunc", "unique",
+    "unravel_index", "vander", "var", "vdot", "vectorize", "view", "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip

@@ -380,3 +380,21 @@ def ldexp(x1, x2):
     scaled = x1 * prim.power(scalar_like(2, x1), x2)
     kept = prim.logical_or(prim.is_inf(x1), prim.equal(x1, scalar_like(0, x1)))
     return prim.select(kept, x1, scaled)
+
+
+def nextafter(x1, x2):
+    """The next floating-point number after `x1` towards `x2`, element-wise.
+
+    Args:
+        x1: Where to start, float32 or float64; integers become floats.
+        x2: Where to go.
+
+    Returns:
+        Float tensor of the broadcast shape and common dtype.
+
+    Example:
+
+    >>> nextafter(0.0, 1.0).item() > 0
+    True
+    """
+    return prim.nextafter(*promote(x1, x2, at_least=float))

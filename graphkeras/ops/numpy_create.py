@@ -297,6 +297,33 @@ def logspace(start, stop, num=50, endpoint=True, base=10, dtype=None, axis=0):
     return power(as_tensor(scalar_like(base, powers)), powers)
 
 
+def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
+    """Returns numbers spaced evenly on a log scale: each is the one before times the same factor.
+
+    Args:
+        start: First number.
+        stop: Last number, of the same sign.
+        num: Number of samples. Defaults to 50.
+        endpoint: If `True`, `stop` is the last sample.
+        dtype: The type of the result.
+        axis: The axis of the result along which the samples lie.
+
+    Returns:
+        `num` samples.
+
+    Example:
+
+    >>> [round(v) for v in geomspace(1.0, 1000.0, num=4).tolist()]
+    [1, 10, 100, 1000]
+    """
+    start, stop = (convert_to_tensor(as_tensor(x), _dtype(dtype)) for x in (start, stop))
+    powers = logspace(
+        prim.log10(prim.absolute(start)), prim.log10(prim.absolute(stop)), num=num, endpoint=endpoint, dtype=dtype, axis=axis
+    )
+    sign = prim.sign(start)
+    return powers * (expand_dims(sign, axis) if sign.ndim else sign)
+
+
 def meshgrid(*x, indexing="xy"):
     """Creates grids of coordinates from coordinate vectors.
 

@@ -211,52 +211,6 @@ def diff(a, n=1, axis=-1):
     return a
 
 
-def digitize(x, bins):
-    """Returns the indices of the bins to which each value belongs.
-
-    Args:
-        x: Input tensor.
-        bins: Increasing bin edges of rank 1.
-
-    Returns:
-        int32 tensor: `i` such that `bins[i-1] <= x < bins[i]`.
-
-    Example:
-
-    >>> digitize([0.5, 1.0, 9.0], [1.0, 2.0]).tolist()
-    [0, 1, 2]
-    """
-    return searchsorted(bins, x, side="right")
-
-
-def searchsorted(sorted_sequence, values, side="left"):
-    """Finds the positions at which values would keep a sequence sorted.
-
-    Args:
-        sorted_sequence: Sorted tensor of rank 1.
-        values: Values to look for.
-        side: "left" for the first fitting position, "right" for the last.
-
-    Returns:
-        int32 tensor of the shape of `values`.
-
-    Example:
-
-    >>> searchsorted([1, 2, 3], [2, 9]).tolist()
-    [1, 3]
-    """
-    edges, values = promote(as_tensor(sorted_sequence), as_tensor(values))
-    if edges.ndim != 1 or side not in ("left", "right"):
-        raise ArgumentError(
-            "`searchsorted` only supports 1-D sorted sequences, and side 'left' or 'right'.",
-            got=f"sorted_sequence {edges.spec}, side={side!r}",
-            expected="rank 1",
-        )
-    # A count of the edges below each value, which needs no sorted order of the comparisons.
-    below = (prim.less if side == "left" else prim.less_equal)(edges, expand_dims(values, -1))
-    return prim.reduce_sum(prim.cast(below, dtype="int32"), axes=(values.ndim,), keepdims=False)
-
-
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     """Integrates along an axis by the composite trapezoidal rule.
 

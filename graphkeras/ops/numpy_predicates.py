@@ -158,36 +158,3 @@ def signbit(x):
     # Only the sign of its reciprocal tells -0.0 from 0.0.
     negative_zero = prim.logical_and(prim.equal(x, zero), prim.less(prim.divide(scalar_like(1, x), x), zero))
     return prim.logical_or(prim.less(x, zero), negative_zero)
-
-
-def real(x):
-    """The real part: the tensor itself.
-
-    Example:
-
-    >>> real([1.0]).tolist()
-    [1.0]
-    """
-    return as_tensor(x)
-
-
-def conjugate(x):
-    """The complex conjugate: for a real tensor the tensor itself.
-
-    Example:
-
-    >>> conjugate([1.0]).tolist()
-    [1.0]
-    """
-    return as_tensor(x)
-
-
-def conj(x):
-    """Shorthand for `conjugate`.
-
-    Example:
-
-    >>> conj([1.0]).tolist()
-    [1.0]
-    """
-    return conjugate(x)

@@ -8,13 +8,16 @@ from graphkeras.ops import arithmetic
 from graphkeras.ops.arithmetic import compared, logical, promoted
 from graphkeras.ops.getitem import getitem
 from graphkeras.ops.numpy_linear import matmul
-from graphkeras.trace import apply, as_tensor, is_tensor
+from graphkeras.trace import Tensor, apply, as_tensor, is_tensor
 from graphkeras.trace.base import TensorBase
 
 _SINGLE = (int, float, Dim, np.ndarray, np.generic)
 
 
 def _takes(other) -> bool:
+    kind = type(other)
+    if kind is Tensor or kind is float or kind is int:
+        return True
     return is_tensor(other) or isinstance(other, (*_SINGLE, list, tuple))
 
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from graphkeras.ir.dtypes import dtype_name
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphkeras.ir.quiet import quiet
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
 from graphkeras.ir.samples import booleans, exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
@@ -36,17 +38,18 @@ def _infer(name, allowed, what, needs_elements=False):
 def _accumulated(function):
     """Sums and products are formed in the next wider type and rounded once: the meaning has no order of summation."""
 
+    @quiet
     def eager(x, *, axes, keepdims):
-        with np.errstate(all="ignore"):
-            return np.asarray(function(x, axis=axes, keepdims=keepdims, dtype=_WIDER.get(x.dtype.name, x.dtype))).astype(x.dtype)
+        wide = _WIDER.get(dtype_name(x.dtype), x.dtype)
+        return np.asarray(function(x, axis=axes, keepdims=keepdims, dtype=wide)).astype(x.dtype)
 
     return eager
 
 
 def _extreme(function):
+    @quiet
     def eager(x, *, axes, keepdims):
-        with np.errstate(all="ignore"):
-            return np.asarray(function(x, axis=axes, keepdims=keepdims))
+        return np.asarray(function(x, axis=axes, keepdims=keepdims))
 
     return eager
 

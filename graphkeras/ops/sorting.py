@@ -144,7 +144,7 @@ def histogram(x, bins=10, range=None):
     """Counts the elements in bins of equal width.
 
     Args:
-        x: Input tensor.
+        x: Tensor of rank 1.
         bins: Number of bins.
         range: (smallest, largest) edge; elements beyond are left out. The extremes of `x` by default.
 
@@ -161,11 +161,12 @@ def histogram(x, bins=10, range=None):
         raise ArgumentError("Argument `bins` must be a positive integer.", got=f"bins={bins!r}", expected="1 or more")
     if range is not None and (not isinstance(range, (tuple, list)) or len(range) != 2 or range[1] < range[0]):
         raise ArgumentError("Argument `range` must be a pair in ascending order.", got=f"range={range!r}", expected="(low, high)")
-    flat = ravel(x)
-    low, high = (reduce_min(flat), reduce_max(flat)) if range is None else (convert_to_tensor(v, x.dtype) for v in range)
+    if x.ndim != 1:
+        raise ArgumentError("histogram: the input must be 1-dimensional.", got=str(x.spec), expected="rank 1", mend="use ops.ravel first")
+    low, high = (reduce_min(x), reduce_max(x)) if range is None else (convert_to_tensor(v, x.dtype) for v in range)
     edges = prim.cast(linspace(low, high, bins + 1), dtype=x.dtype)
-    bin_of = prim.searchsorted(cut(edges, 0, 1, bins), flat, side="right")
-    inside = prim.logical_and(prim.greater_equal(flat, low), prim.less_equal(flat, high))
+    bin_of = prim.searchsorted(cut(edges, 0, 1, bins), x, side="right")
+    inside = prim.logical_and(prim.greater_equal(x, low), prim.less_equal(x, high))
     return _counts(bin_of, prim.cast(inside, dtype=x.dtype), bins), edges
 
 

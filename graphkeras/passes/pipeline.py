@@ -14,6 +14,7 @@ from graphkeras.ir.verify import verify as verify_graph
 from graphkeras.passes.engine import PassContext, PassReport, Rule, apply_rules
 from graphkeras.passes.engine.context import DEFAULT_NUMERIC
 from graphkeras.passes.joint.algebra import ALGEBRA
+from graphkeras.passes.joint.control import hoist_invariants, merge_scans, prune_control
 from graphkeras.passes.joint.cse import cse
 from graphkeras.passes.joint.dce import dce
 from graphkeras.passes.joint.dims import DIMS
@@ -77,13 +78,18 @@ PRE_GRAD = (
     Pass("dce", dce, "writes of unchanged values need not be carried through differentiation"),
 )
 JOINT = (
+    Pass("merge_scans", merge_scans, "first: scans are told to be the same by the nodes of their bodies, which other passes make anew"),
     SIMPLIFY,  # forward, backward and optimizer are one graph here: shared work is found across them
+    Pass("prune_control", prune_control, "constants that came up have made captures and results needless"),
     Pass("dce", dce, "an optimizer may have left values as they were"),
 )
 POST_GRAD = (
     rules_pass("barriers", BARRIERS, "all gradients exist: barriers to them only hide producers from other rules"),
     Pass("expand_composites", expand_composites, "their closed-form gradients have been used; the lowering knows primitives only"),
     SIMPLIFY,  # what the expansions of forward and backward have in common becomes one
+    Pass("prune_control", prune_control, "what is left is what runs"),
+    Pass("hoist_invariants", hoist_invariants, "composites hide what does not change"),
+    SIMPLIFY,  # what came out of loops may stand there already
     Pass("dce", dce, "last, so that nothing that does nothing is scheduled"),
 )
 

@@ -1,5 +1,6 @@
 """Whole epochs in one native call: batches are gathered, the program runs, state changes in place, step after step."""
 
+import time
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from graphkeras.ir.dtypes import SHORT, dtype_name, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DataError, ShapeError
 from graphkeras.runtime import team
 from graphkeras.runtime.frame import Frame
-from graphkeras.runtime.memory import aligned_bytes
+from graphkeras.runtime.memory import aligned_array, aligned_bytes
 from graphkeras.runtime.native_loop import Row, Status
 from graphkeras.runtime.objects import KernelSource, load_kernels
 from graphkeras.runtime.team import Job, make_table
@@ -44,6 +45,8 @@ _COLLECT = """def kernel(args, lo, hi, scratch):
         storen_{dtype}(target, start + j, loadn_{dtype}(source, j, hi - j), hi - j)
 """
 _SHARED_BYTES = 1 << 16
+_SHORT_SECONDS = 5e-3
+"""Runs that should end sooner stay on the calling thread; Ctrl-C arrives when they are over."""
 
 
 class EpochResult(NamedTuple):
@@ -74,7 +77,7 @@ class Epoch:
     def __init__(self, program, data, batch_size: int, *, drop_remainder: bool = False, collect: bool = False):
         self.program = program
         self.data = [np.ascontiguousarray(a) for a in data]
-        self.batch_size, self.collects = int(batch_size), collect
+        self.batch_size, self.drops_remainder, self.collects = int(batch_size), drop_remainder, collect
         self._check()
         self.samples = len(self.data[0])
         self.full_steps, rest = divmod(self.samples, self.batch_size)
@@ -82,7 +85,28 @@ class Epoch:
         self._cell = aligned_bytes(64).view(np.int64)
         self._index = aligned_bytes(8 * self.samples).view(np.int64)
         self._error = aligned_bytes(64).view(np.int64)
+        self._step_seconds = float("inf")  # of the last run
+        self._variables: list = []  # their addresses, as the frames have them
         self._build()
+
+    def load(self, data) -> None:
+        """Other data of the same shapes and dtypes."""
+        self.data = [np.ascontiguousarray(a) for a in data]
+        for block, array in zip(self._gather_blocks, self.data * len(self._frames)):
+            block[1] = array.ctypes.data
+        if self.collects:
+            self._collected = self._make_collected()
+            for block, array in zip(self._collect_blocks, self._collected * len(self._frames)):
+                block[2] = array.ctypes.data
+
+    def unload(self) -> None:
+        """Lets go of the data and of collected outputs."""
+        self.data, self._collected = [], []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its own memory, the data and collected outputs not counted."""
+        return self._index.nbytes + sum(a.nbytes for a in (self._arena, *self._inputs, *self._outputs))
 
     @property
     def steps(self) -> int:
@@ -109,25 +133,27 @@ class Epoch:
         Raises:
             DataError: a kernel found bad data in some step; that step changed nothing, the ones before it stand.
         """
+        self.take_order(index)
+        return self.run_steps(first, steps)
+
+    def run_steps(self, first: int = 0, steps: int | None = None) -> EpochResult:
+        """`run` in the order that was taken last."""
         left = self.steps - first
         steps = left if steps is None else steps
         if not 0 <= steps <= left:
             raise ArgumentError(f"{steps} steps from step {first} on are more than the {self.steps} of an epoch.", got=str(steps))
-        self._take_index(index)
-        for reference in self.program.written:
-            reference.variable.writable_buffer()
-        variables = [v.variable.address for v in self.program.variables]
-        for frame in self._frames:
-            addresses = [a.ctypes.data for a in (*self._inputs, *self._outputs)]
-            frame.patch([*addresses, *variables])
-        partial = self.rest > 0 and first + steps == self.steps and steps > 0
-        full = steps - partial
         if steps == 0:
             return EpochResult(0, False, self._results(False))
-        result = team.run_interruptible(self.job, full, first * self.batch_size, partial)
-        if result.status == Status.ERROR:
+        self._find_variables()
+        partial = self.rest > 0 and first + steps == self.steps
+        run = team.run if steps * self._step_seconds < _SHORT_SECONDS else team.run_interruptible
+        start = time.perf_counter()
+        result = run(self.job, steps - partial, first * self.batch_size, partial)
+        if result.status is Status.ERROR:
             raise self._data_error(result, first)
-        return EpochResult(result.steps, result.status == Status.STOPPED, self._results(partial))
+        if result.steps:
+            self._step_seconds = (time.perf_counter() - start) / result.steps
+        return EpochResult(result.steps, result.status is Status.STOPPED, self._results(partial))
 
     # ---- preparation ------------------------------------------------------------------------------------------------
 
@@ -147,7 +173,8 @@ class Epoch:
                 f"batch_size must be positive, not {self.batch_size}.", got=str(self.batch_size), expected="1 or more"
             )
 
-    def _take_index(self, index):
+    def take_order(self, index=None) -> None:
+        """Takes a copy of the order in which `run_steps` goes through the samples; see `run`."""
         used = self.full_steps * self.batch_size + self.rest
         if index is None:
             self._index_cells(0)
@@ -171,22 +198,40 @@ class Epoch:
         for block in self._gather_blocks:
             block[5] = address
 
+    def _find_variables(self):
+        for reference in self.program.written:
+            reference.variable.writable_buffer()
+        addresses = [v.variable.address for v in self.program.variables]
+        if addresses != self._variables:
+            first = len(self._inputs) + len(self._outputs)
+            for frame in self._frames:
+                for number, address in enumerate(addresses):
+                    frame.place(first + number, address)
+            self._variables = addresses
+
     def _build(self):
         program = self.program
         sizes = [self.batch_size] * (self.full_steps > 0) + [self.rest] * (self.rest > 0) or [0]
         bindings = [program.bind([(size, *a.shape[1:]) for a in self.data]) for size in sizes]
-        arena = aligned_bytes(max(b.arena_bytes for b in bindings))
-        self._frames = [Frame(b, arena, self._error) for b in bindings]
+        self._arena = aligned_bytes(max(b.arena_bytes for b in bindings))
+        self._frames = [Frame(b, self._arena, self._error) for b in bindings]
         dtypes = [numpy_dtype(v.dtype) for v in program.graph.inputs]
-        self._inputs = [_array((sizes[0], *a.shape[1:]), dtype) for a, dtype in zip(self.data, dtypes)]
+        self._inputs = [aligned_array((sizes[0], *a.shape[1:]), dtype) for a, dtype in zip(self.data, dtypes)]
         out_dtypes = [numpy_dtype(v.dtype) for v in program.graph.outputs]
-        self._outputs = [_array(shape, dtype) for shape, dtype in zip(bindings[0].output_shapes, out_dtypes)]
-        self._collected = self._make_collected(bindings, sizes) if self.collects else []
+        self._outputs = [aligned_array(shape, dtype) for shape, dtype in zip(bindings[0].output_shapes, out_dtypes)]
+        for frame in self._frames:
+            for place, array in enumerate((*self._inputs, *self._outputs)):
+                frame.place(place, array.ctypes.data)
+        self._shown = [[_beginning(a, s) for a, s in zip(self._outputs, b.output_shapes)] for b in bindings]
+        if self.collects:
+            self._check_collected(bindings, sizes)
+        self._collected = self._make_collected() if self.collects else []
         sources = [_gather_source(a.dtype, dtype) for a, dtype in zip(self.data, dtypes)]
         collects = [KernelSource(_COLLECT.format(dtype=f"u{8 * a.itemsize}"), name="collect") for a in self._collected]
         self._kernels = load_kernels([*sources, *collects])
+        program.keep_kernels(self._kernels)
         self._gather_blocks: list[np.ndarray] = []
-        self._keep: list = []
+        self._collect_blocks: list[np.ndarray] = []
         tables = [make_table(self._rows(frame, size)) for frame, size in zip(self._frames, sizes)]
         self._tables = tables
         scratch = max(b.scratch_bytes for b in bindings)
@@ -195,9 +240,7 @@ class Epoch:
             offset_step=self.batch_size, scratch_bytes=scratch, keep_alive=(self._kernels, program.compiled),
         )  # fmt: skip
 
-    def _make_collected(self, bindings, sizes):
-        used = self.full_steps * self.batch_size + self.rest
-        collected = []
+    def _check_collected(self, bindings, sizes):
         for binding, size in zip(bindings, sizes):
             for shape in binding.output_shapes:
                 if not shape or shape[0] != size:
@@ -206,9 +249,10 @@ class Epoch:
                         got=f"shape {shape}",
                         expected=f"first axis {size}, the batch",
                     )
-        for array in self._outputs:
-            collected.append(np.empty((used, *array.shape[1:]), array.dtype))
-        return collected
+
+    def _make_collected(self):
+        used = self.full_steps * self.batch_size + self.rest
+        return [np.empty((used, *array.shape[1:]), array.dtype) for array in self._outputs]
 
     def _rows(self, frame, size):
         rows = []
@@ -222,13 +266,13 @@ class Epoch:
         for kernel, source, target in zip(self._kernels[len(self.data) :], self._outputs, self._collected):
             n = int(np.prod(source.shape[1:], dtype=np.int64))
             block = self._block([self._error, source, target, n, self._cell])
+            self._collect_blocks.append(block)
             rows.append(Row(kernel.address, block.ctypes.data, size * n, 64, 0, 2))
         return rows
 
     def _block(self, words):
         cells = aligned_bytes(64).view(np.int64)
         cells[: len(words)] = [w.ctypes.data if isinstance(w, np.ndarray) else w for w in words]
-        self._keep.append((cells, words))
         return cells
 
     # ---- results ----------------------------------------------------------------------------------------------------
@@ -236,10 +280,7 @@ class Epoch:
     def _results(self, partial):
         if self.collects:
             return self._collected
-        results = []
-        for array, shape in zip(self._outputs, self._frames[-1 if partial else 0].binding.output_shapes):
-            results.append(array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape).copy())
-        return results
+        return [array.copy() for array in self._shown[-1 if partial else 0]]
 
     def _data_error(self, result, first):
         for frame in self._frames:
@@ -250,12 +291,13 @@ class Epoch:
         raise AssertionError("an error slot names no kernel of this program")
 
 
-def _array(shape, dtype):
-    return (
-        aligned_bytes(max(int(np.prod(shape, dtype=np.int64)), 1) * np.dtype(dtype).itemsize)
-        .view(dtype)[: int(np.prod(shape))]
-        .reshape(shape)
-    )
+def epoch_key(data, batch_size, drop_remainder, collect) -> tuple:
+    """What an epoch is made for: equal keys can be served by one and the same object."""
+    return (int(batch_size), drop_remainder, collect, *((a.shape, a.dtype.str) for a in data))
+
+
+def _beginning(array, shape):
+    return array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
 
 
 def _gather_source(source, target) -> KernelSource:

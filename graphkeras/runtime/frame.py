@@ -1,13 +1,14 @@
 """Bindings and frames: a program for concrete sizes, and the memory of one run of it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from graphkeras.ir.node import Value, VariableRef
-from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress
+from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, Moving
 from graphkeras.runtime.memory import Buffer, aligned_bytes, plan, rounded
-from graphkeras.runtime.native_loop import Row
+from graphkeras.runtime.native_loop import JUMPS, Row
 from graphkeras.runtime.sizes import evaluated
 from graphkeras.runtime.team import Job, make_table
 
@@ -37,7 +38,7 @@ class Binding:
         fixed: (cells, arena offsets): addresses inside the arena.
         constants: (cells, addresses).
         patches: (cells, index into the addresses of a call, offset in bytes).
-        blocks: (cells, kernel number): addresses of other blocks.
+        blocks: (cell, kernel number, cell of its block): addresses of other blocks.
         rows: the table, with zeros for addresses of blocks.
         output_shapes: shapes of the outputs.
         arena_bytes, scratch_bytes: memory of one run, and of one thread.
@@ -56,6 +57,14 @@ class Binding:
     arena_bytes: int
     scratch_bytes: int
 
+    @cached_property
+    def uses(self) -> dict[int, list[tuple[int, int]]]:
+        """Number of an array of a call -> (cell, offset in bytes) of each place that wants its address."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for cell, source in zip(self.patches.tolist(), self.sources.tolist()):
+            found.setdefault(source, []).append((cell, int(self.template[cell])))
+        return found
+
 
 class Frame:
     """Memory of one run: arena, argument blocks, error slot, table.
@@ -73,19 +82,20 @@ class Frame:
         self.error[:] = 0
         self.cells = aligned_bytes(8 * len(binding.template)).view(np.int64)
         self.cells[:] = binding.template
+        self._words = memoryview(self.cells)
         self.cells[binding.fixed] += self.arena.ctypes.data
         base = self.cells.ctypes.data
-        for cell, kernel in binding.blocks:
-            self.cells[cell] = base + 8 * binding.starts[kernel]
+        for cell, kernel, place in binding.blocks:
+            self.cells[cell] = base + 8 * (binding.starts[kernel] + place)
         self.cells[binding.starts] = self.error.ctypes.data
         self.rows = [row._replace(args=base + 8 * binding.starts[kernel]) for row, kernel in zip(binding.rows, binding.row_kernels)]
-        self.offsets = binding.template[binding.patches]
         self.job: Job | None = None
 
-    def patch(self, addresses) -> None:
-        """Puts the addresses of this call's arrays into the argument blocks."""
-        binding = self.binding
-        self.cells[binding.patches] = self.offsets + np.array(addresses, np.int64)[binding.sources]
+    def place(self, index: int, address: int) -> None:
+        """Puts the address of one of the call's arrays, by its number, into the argument blocks."""
+        words = self._words
+        for cell, offset in self.binding.uses.get(index, ()):
+            words[cell] = address + offset
 
     def ready(self, keep_alive) -> Job:
         """The job that runs this frame."""
@@ -129,7 +139,9 @@ def make_binding(program, sizes) -> Binding:
             elif isinstance(arg, KernelAddress):
                 template.append(program.compiled[numbers[id(arg.kernel)]].address)
             elif isinstance(arg, BlockAddress):
-                blocks.append((cell, numbers[id(arg.kernel)]))
+                blocks.append((cell, numbers[id(arg.kernel)], arg.cell))
+                template.append(0)
+            elif isinstance(arg, Moving):
                 template.append(0)
             else:
                 template.append(number(arg, sizes))
@@ -150,6 +162,8 @@ def make_binding(program, sizes) -> Binding:
 
 
 def _row(kernel, address, units, sizes) -> Row:
+    if kernel.jumps:
+        return Row(address, 0, units, 1, JUMPS, kernel.phase)
     flops, nbytes = number(kernel.flops, sizes), number(kernel.bytes, sizes)
     estimate = max(flops / _FLOPS_PER_NS.get(kernel.kind, _OTHER_FLOPS_PER_NS), nbytes / _BYTES_PER_NS)
     shared = int(estimate > SHARE_NS and not kernel.serial and units > kernel.alignment)
@@ -159,24 +173,19 @@ def _row(kernel, address, units, sizes) -> Row:
 
 def _buffers(program, sizes):
     """Intermediate arrays with their lifetimes in rows of the table."""
-    rows = [k for k in program.lowered if not k.called]
+    touches, steps, extents = _touches(program)
     first: dict = {}
     last: dict = {}
-    called: list = []
-    step = 0
-    for kernel in program.lowered:
-        called.append(kernel)
-        if kernel.called:
-            continue
-        for part in called:
-            for arg in part.args:
-                if isinstance(arg, Address) and arg.source not in program.sources and arg.source not in program.constants:
-                    first.setdefault(arg.source, step)
-                    last[arg.source] = step
-        called = []
-        step += 1
+    for source, places in touches.items():
+        home = _common([region for _, _, region in places])
+        for begin, end, region in places:
+            # What comes from outside a loop, or leaves it, is there from its first row to its last one: rows run again.
+            if len(region) > home:
+                begin, end = min(begin, extents[region[home]][0]), max(end, extents[region[home]][1])
+            first[source] = min(first.get(source, begin), begin)
+            last[source] = max(last.get(source, end), end)
     over = {}
-    for step, kernel in enumerate(rows):
+    for kernel, step in steps.items():
         for new, old in program.in_place.get(kernel, ()):
             if first.get(new) == step and last.get(old) == step:
                 over[new] = old
@@ -185,3 +194,33 @@ def _buffers(program, sizes):
         nbytes = source.spec.nbytes if isinstance(source, (Value, VariableRef)) else source.nbytes
         found.append(Buffer(source, number(nbytes, sizes), first[source], last[source], over.get(source)))
     return found
+
+
+def _touches(program):
+    """For each intermediate array the (first row, last row, regions) of each kernel that uses it; the row of each kernel; the first
+    and last row of each region."""
+    touches: dict = {}
+    steps: dict = {}
+    extents: dict = {}
+    step = 0
+    for kernel in program.lowered:
+        steps[kernel] = step  # a kernel that is called runs in the row of its caller, which comes next
+        for region in kernel.region:
+            extents.setdefault(region, [step, step])[1] = step
+        step += not kernel.called
+    for kernel, step in steps.items():
+        until = steps[kernel.until] if kernel.until is not None else step
+        for arg in kernel.args:
+            if isinstance(arg, Address) and arg.source not in program.sources and arg.source not in program.constants:
+                touches.setdefault(arg.source, []).append((step, until, kernel.region))
+    return touches, steps, extents
+
+
+def _common(regions) -> int:
+    """How many regions, the outermost first, several places have in common."""
+    count = 0
+    for level in zip(*regions):
+        if any(region is not level[0] for region in level):
+            break
+        count += 1
+    return count

@@ -1,14 +1,19 @@
 """`function`: a Python function of tensors, traced once per kind of arguments and run as one compiled program."""
 
 import functools
-from collections.abc import Mapping
+import sys
+import weakref
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from graphkeras.debug import flags
 from graphkeras.ir.dims import Dim, symbol
 from graphkeras.ir.errors import ShapeError, TraceError
 from graphkeras.ir.graph import Graph
+from graphkeras.ir.node import typed_key
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace import (
     SymbolicTensor,
@@ -21,6 +26,8 @@ from graphkeras.trace import (
 )
 from graphkeras.trace.tensor import as_array
 
+_KEPT_SHAPES = 64
+
 
 @dataclass
 class Trace:
@@ -32,6 +39,7 @@ class Trace:
         reason: why it was traced.
         structure: nested structure of results with `Value` leaves.
         programs: the compiled program per execution mode.
+        pack: from a list of results to their structure.
         reports: one report per pass.
     """
 
@@ -42,25 +50,48 @@ class Trace:
     reports: list = field(default_factory=list)
     programs: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        self.pack = tree.packer(self.structure)
+
 
 def _is_array(x) -> bool:
     return isinstance(x, Tensor) or (hasattr(x, "__array__") and not isinstance(x, Variable)) or hasattr(x, "__array_interface__")
 
 
-def _structure_key(structure):
+def _arrays(args) -> list[np.ndarray] | None:
+    """The arrays of arguments that are all arrays or eager tensors, else None."""
+    found = []
+    for x in args:
+        if type(x) is Tensor:
+            found.append(x.array)
+        elif type(x) is np.ndarray:
+            found.append(x)
+        else:
+            return None
+    return found
+
+
+def _structure_key(structure, by_identity: list):
+    """A hashable key of everything but tensors; what is told apart by its identity alone is added to `by_identity`."""
     if isinstance(structure, Mapping):
-        return ("dict", tuple(sorted((str(k), _structure_key(v)) for k, v in structure.items())))
+        items = sorted(structure.items(), key=lambda item: (type(item[0]).__name__, str(item[0])))
+        return ("dict", tuple((typed_key(k), _structure_key(v, by_identity)) for k, v in items))
     if isinstance(structure, (list, tuple)):
-        return (type(structure).__name__, tuple(map(_structure_key, structure)))
+        return (type(structure), tuple(_structure_key(item, by_identity) for item in structure))
     if _is_array(structure):
         return "tensor"
-    if isinstance(structure, Variable):
-        return ("variable", id(structure))
-    try:
-        hash(structure)
-    except TypeError:
-        return ("object", id(structure))
-    return (type(structure).__name__, structure)
+    if isinstance(structure, Set):
+        return (type(structure), frozenset(map(typed_key, structure)))
+    key = typed_key(structure)
+    if not isinstance(structure, Variable):
+        try:
+            hash(key)
+        except TypeError:
+            pass
+        else:
+            return (type(structure), key)
+    by_identity.append(structure)
+    return (type(structure), id(structure))
 
 
 def _binds(specs, arrays) -> bool:
@@ -91,22 +122,34 @@ class Function:
         self.python_function = python_function
         self.name = name or getattr(python_function, "__name__", "f").strip("<>")
         self._traces: dict[Any, list[Trace]] = {}
-        self._bound: dict[int, Any] = {}
+        self._quick: dict[tuple, tuple] = {}  # what calls with arrays and nothing else come to
+        self._kept: list = []  # objects that keys name by identity, where their end cannot be noticed
 
     def __get__(self, instance, owner=None):
         if instance is None:
             return self
-        bound = instance.__dict__.get(f"_function_{self.name}")
-        if bound is None or bound._origin is not self:
-            bound = Function(functools.partial(self.python_function, instance), self.name)
-            bound._origin = self
-            instance.__dict__[f"_function_{self.name}"] = bound
+        attributes = getattr(instance, "__dict__", None)
+        if attributes is None:
+            raise TraceError(
+                f"method '{self.name}' cannot keep its traces: instances of {type(instance).__name__} have no __dict__.",
+                got=f"a class with __slots__ = {getattr(type(instance), '__slots__', ())!r}",
+                expected="instances that can hold attributes",
+                mend="add '__dict__' to __slots__, or make a function of the method in __init__",
+            )
+        slot = f"_function_{self.name}_{id(self):x}"  # a method and the one it overrides may both be functions
+        bound = attributes.get(slot)
+        if bound is None:
+            bound = attributes[slot] = Function(functools.partial(self.python_function, instance), self.name)
         return bound
+
+    def __getstate__(self):
+        # A copy traces anew: its objects and variables are others.
+        return {**self.__dict__, "_traces": {}, "_quick": {}, "_kept": []}
 
     @property
     def traces(self) -> list[Trace]:
         """All traces so far, oldest first."""
-        return [t for group in self._traces.values() for t in group]
+        return [t for group in list(self._traces.values()) for t in group]
 
     @property
     def graph(self) -> Graph:
@@ -124,8 +167,16 @@ class Function:
         return "\n".join(lines)
 
     def __call__(self, *args, **kwargs):
-        leaves = tree.flatten((args, kwargs))
         mode = flags.EXECUTION.value
+        direct = None if kwargs else _arrays(args)
+        key = None
+        if direct is not None and current_scope() is None and not recorders():
+            key = (mode, *[(a.shape, a.dtype) for a in direct])
+            known = self._quick.get(key)
+            if known is not None:
+                program, pack = known
+                return pack([Tensor.wrap(array) for array in program(*direct)])
+        leaves = tree.flatten((args, kwargs))
         # Inside another trace the ops simply join it; under a tape they run one by one, so that the tape can see them.
         symbolic = any(isinstance(x, SymbolicTensor) for x in leaves)
         if mode == "eager" or symbolic or current_scope() is not None or recorders():
@@ -137,12 +188,20 @@ class Function:
             from graphkeras.runtime.program import Program
 
             program = trace.programs[mode] = Program(trace.graph, fuse=mode == "compiled")
-        values = iter(program(*arrays))
-        return tree.map_structure(lambda leaf: None if leaf is None else Tensor.wrap(next(values)), trace.structure)
+        if key is not None and all(a is b for a, b in zip(arrays, direct)):
+            if len(self._quick) >= _KEPT_SHAPES:
+                self._quick.clear()
+            self._quick[key] = (program, trace.pack)
+        return trace.pack([Tensor.wrap(array) for array in program(*arrays)])
 
     def _find(self, args, kwargs, arrays) -> Trace:
-        key = (_structure_key((args, kwargs)), tuple((str(a.dtype), a.ndim) for a in arrays))
-        group = self._traces.setdefault(key, [])
+        by_identity: list = []
+        key = (_structure_key((args, kwargs), by_identity), tuple((str(a.dtype), a.ndim) for a in arrays))
+        group = self._traces.get(key)
+        if group is None:
+            group = self._traces[key] = []
+            for item in by_identity:
+                self._forget_with(item, key)
         for trace in group:
             if _binds(trace.specs, arrays):
                 return trace
@@ -157,7 +216,16 @@ class Function:
                 raise
             trace = self._trace(args, kwargs, static, reason + "; needs fixed sizes")
         group.append(trace)
+        if flags.EXPLAIN_RECOMPILE:
+            print(f"graphkeras: function '{self.name}' was traced ({', '.join(map(str, trace.specs))}): {trace.reason}", file=sys.stderr)
         return trace
+
+    def _forget_with(self, item, key):
+        """An identity may be given to another object after the end of this one: its traces end with it."""
+        try:
+            weakref.finalize(item, self._traces.pop, key, None).atexit = False
+        except TypeError:
+            self._kept.append(item)
 
     @staticmethod
     def _specs_for(group, arrays):

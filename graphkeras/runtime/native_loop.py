@@ -25,7 +25,8 @@ class Row(NamedTuple):
         args: Address of its argument block.
         units: Its range is [0, units).
         alignment: Shares begin at multiples of this (1 or more).
-        shared: 1 if the team shares it, 0 if the leader runs it alone.
+        shared: 1 if the team shares it, 0 if the leader runs it alone, JUMPS if the leader runs it and goes on as many rows further
+            (or back) as the second cell of its argument block then says.
         phase: 1 compute, 2 commit. Rows of phase 2 come last and are skipped if a row of phase 1 reported an error.
         grain: Units below which a share is not worth cutting off (0: no limit).
         cycles: Grows by the cycles spent in the row while the job profiles.
@@ -39,6 +40,9 @@ class Row(NamedTuple):
     phase: int = 1
     grain: int = 0
     cycles: int = 0
+
+
+JUMPS = 2
 
 
 class Frame:
@@ -241,7 +245,8 @@ def kernel(frame, lo, hi, scratch):
             address = frame[{Frame.LAST_TABLE:d}]
             rows = frame[{Frame.LAST_ROWS:d}]
         looked = False
-        for number in range(rows):
+        number = 0
+        while number < rows:
             row = ptr_i64(address)
             if row[5] == 2 and not looked:
                 looked = True
@@ -252,7 +257,7 @@ def kernel(frame, lo, hi, scratch):
             if profile != 0:
                 began = cycles()
             n = 1
-            if threads > 1 and row[4] != 0:
+            if threads > 1 and row[4] == 1:
                 smallest = max(row[3], row[6])
                 n = max(min(threads, (row[2] + smallest - 1) // smallest), 1)
             if n == 1:
@@ -264,7 +269,14 @@ def kernel(frame, lo, hi, scratch):
 {_at(4, _COLLECT)}
             if profile != 0:
                 row[7] += cycles() - began
-            address += 64
+            onward = 1
+            if row[4] == {JUMPS}:
+                onward = ptr_i64(row[1])[1]
+                if onward < 0 and not looked and atomic_load(base + {8 * Frame.STOP}) != 0:
+                    status = {Status.STOPPED:d}
+                    break
+            number += onward
+            address += 64 * onward
         if not looked and error[0] != 0:
             status = {Status.ERROR:d}
         if status != {Status.DONE:d}:

@@ -13,7 +13,8 @@ from graphkeras.lowering.cpu.host import HostSite
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
 from graphkeras.lowering.cpu.lower import lower_group
 from graphkeras.runtime import team
-from graphkeras.runtime.epoch import Epoch
+from graphkeras.runtime.call import Call
+from graphkeras.runtime.epoch import Epoch, epoch_key
 from graphkeras.runtime.frame import Binding, Frame, make_binding
 from graphkeras.runtime.memory import aligned_copy
 from graphkeras.runtime.native_loop import Status
@@ -22,6 +23,8 @@ from graphkeras.runtime.sizes import bind_symbols, constraints, evaluated, wrong
 from graphkeras.schedule import schedule
 
 _KEPT_BINDINGS = 32
+_KEPT_EPOCHS = 4
+_KEPT_EPOCH_BYTES = 64 << 20
 
 
 class Program:
@@ -53,15 +56,17 @@ class Program:
         self.written = tuple(dict.fromkeys(n.attrs["variable"] for n in self.graph.effects if n.op == "assign_variable"))
         self._specs = [v.spec for v in self.graph.inputs]
         self._names = self.graph.input_names
-        self._dtypes = [numpy_dtype(s.dtype) for s in self._specs]
-        self._output_dtypes = [numpy_dtype(v.dtype) for v in self.graph.outputs]
+        self.dtypes = [numpy_dtype(s.dtype) for s in self._specs]
+        self.output_dtypes = [numpy_dtype(v.dtype) for v in self.graph.outputs]
         self.sources, self.constants = self._places(resolve)
         self.in_place = {
             kernel: list(_in_place(kernel, self.sources, resolve)) for kernel in self.lowered if kernel.kind == "pointwise"
         }
         self._constraints = constraints(self.graph)
         self._bindings: OrderedDict[tuple, Binding] = OrderedDict()
-        self._frames: dict[tuple, list[Frame]] = {}
+        self._calls: dict[tuple, list[Call]] = {}
+        self._epochs: OrderedDict[tuple, Epoch] = OrderedDict()
+        self._kept_kernels: dict = {}
         self._lock = threading.Lock()
 
     # ---- where arrays are -------------------------------------------------------------------------------------------
@@ -105,7 +110,7 @@ class Program:
                 self._bindings[shapes] = binding
                 while len(self._bindings) > _KEPT_BINDINGS:
                     old, _ = self._bindings.popitem(last=False)
-                    self._frames.pop(old, None)
+                    self._calls.pop(old, None)
         return binding
 
     # ---- running ----------------------------------------------------------------------------------------------------
@@ -124,25 +129,27 @@ class Program:
             ShapeError, DTypeError: arguments do not fit the graph.
             DataError: a kernel found bad data; no variable has changed.
         """
-        arrays = self._checked(arrays)
-        shapes = tuple([a.shape for a in arrays])
-        binding = self._bindings.get(shapes)
-        if binding is None:
-            binding = self.bind(shapes)
-        frames = self._frames.setdefault(shapes, [])
         try:
-            frame = frames.pop()
+            shapes = tuple([a.shape for a in arrays])
+            calls = self._calls[shapes]
+        except (AttributeError, KeyError, TypeError):  # new shapes, or arguments that are no arrays yet
+            arrays = self._checked(arrays)
+            shapes = tuple([a.shape for a in arrays])
+            self.bind(shapes)
+            calls = self._calls.setdefault(shapes, [])
+        try:
+            call = calls.pop()
         except IndexError:  # all are in use by other threads
-            frame = Frame(binding)
-        outputs = [np.empty(shape, dtype) for shape, dtype in zip(binding.output_shapes, self._output_dtypes)]
-        for reference in self.written:
-            reference.variable.writable_buffer()
-        frame.patch([*map(_address, arrays), *map(_address, outputs), *(v.variable.address for v in self.variables)])
-        job = frame.ready((self.compiled, self.constants))
-        result = (team.get_team() if threads is None else _team_of(threads)).run(job)
-        frames.append(frame)
-        if result.status == Status.ERROR:
-            raise self.error(frame, result.error)
+            call = Call(self, self.bind(shapes), shapes)
+        kept = call.load(arrays)
+        if kept is None:
+            self._checked(arrays)
+        fresh = call.fresh_outputs()
+        result = team.run(call.job) if threads is None else _team_of(threads).run(call.job)
+        outputs = call.outputs(fresh)
+        calls.append(call)
+        if result.status is Status.ERROR:
+            raise self.error(call.frame, result.error)
         return outputs
 
     def _checked(self, arrays):
@@ -153,7 +160,7 @@ class Program:
                 expected=", ".join(f"{n}: {s}" for n, s in zip(self._names, self._specs)),
             )
         checked = []
-        for array, dtype, spec, name in zip(arrays, self._dtypes, self._specs, self._names):
+        for array, dtype, spec, name in zip(arrays, self.dtypes, self._specs, self._names):
             array = np.asarray(array)
             if array.dtype != dtype:
                 raise wrong_dtype(spec, array, name)
@@ -168,7 +175,29 @@ class Program:
         >>> epoch = program.epoch([x, y], batch_size=32)      # doctest: +SKIP
         >>> epoch.run(index=permutation).steps                # doctest: +SKIP
         """
-        return Epoch(self, data, batch_size, drop_remainder=drop_remainder, collect=collect)
+        data = [np.ascontiguousarray(a) for a in data]
+        key = epoch_key(data, batch_size, drop_remainder, collect)
+        with self._lock:
+            epoch = self._epochs.pop(key, None)
+        if epoch is None:
+            epoch = Epoch(self, data, batch_size, drop_remainder=drop_remainder, collect=collect)
+        else:
+            epoch.load(data)
+        return epoch
+
+    def keep_kernels(self, kernels) -> None:
+        """Kernels that the program's epochs need stay loaded as long as it lives."""
+        self._kept_kernels.update((kernel.key, kernel) for kernel in kernels)
+
+    def keep_epoch(self, epoch: Epoch) -> None:
+        """Takes back an epoch that is no longer used: the next one over data of this form costs nothing then."""
+        key = epoch_key(epoch.data, epoch.batch_size, epoch.drops_remainder, epoch.collects)
+        epoch.unload()
+        if epoch.nbytes <= _KEPT_EPOCH_BYTES:
+            with self._lock:
+                self._epochs[key] = epoch
+                while len(self._epochs) > _KEPT_EPOCHS:
+                    self._epochs.popitem(last=False)
 
     def error(self, frame: Frame, slot) -> DataError:
         """The error that a kernel reported."""
@@ -245,10 +274,6 @@ class KernelView:
 
     def __repr__(self):
         return f"<kernel {self.name}>"
-
-
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
 
 
 def _source(kernel: LoweredKernel) -> KernelSource:

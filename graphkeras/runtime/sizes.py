@@ -106,6 +106,12 @@ def constraints(graph: Graph) -> list[Constraint]:
             found.append(Constraint(left, right, node, what))
 
     for node in graph.nodes:
+        for sub in node.subgraphs:
+            found += constraints(sub)
+        if node.op == "scan":
+            first = node.attrs["carries"]
+            for value in node.inputs[first : first + node.attrs["xs"]]:
+                equal(value.shape[0], node.attrs["length"], node, "lengths of scanned operands")
         kind = op_def(node.op).kind
         if kind == "elementwise" or node.op == "assign_variable":
             target = node.specs[0].shape

@@ -77,6 +77,9 @@ class Job:
         offset_step: Samples per step.
         scratch_bytes: Scratch that the hungriest kernel needs per thread.
         keep_alive: Whatever the addresses in the tables belong to.
+
+    Attributes:
+        shares: Whether any row is for the team; a job without one runs on the calling thread alone.
     """
 
     def __init__(
@@ -91,9 +94,11 @@ class Job:
         keep_alive: Any = (),
     ):
         self.table, self.last_table, self.error_slot, self.keep_alive = table, last_table, error_slot, keep_alive
+        self.shares = any(bool(t[:, _SHARED].any()) for t in (table, last_table) if t is not None)
         self._stride = -(-scratch_bytes // 64) * 64
         self._scratch_cells = self._scratch_address = 0
         self._running = threading.Lock()
+        self._started: tuple | None = None  # what the frame says of the run: calls of a program repeat it
         self._cells = frame = memoryview(_aligned_cells(FRAME_CELLS))  # as an array, but quicker to write single cells
         frame[Frame.ERROR_SLOT] = error_slot.ctypes.data
         frame[Frame.TABLE], frame[Frame.ROWS] = table.ctypes.data, len(table)
@@ -135,21 +140,26 @@ class Job:
         if not self._running.acquire(blocking=False):
             raise JobError("this job is running in another thread.", mend="give each thread a job of its own")
         cells = self._cells
-        cells[Frame.STEPS], cells[Frame.OFFSET], cells[Frame.TEAM] = steps, offset, team
-        cells[Frame.LAST_TABLE] = self.last_table.ctypes.data if partial else 0
-        cells[Frame.LAST_ROWS] = len(self.last_table) if partial else 0
-        cells[Frame.PROGRESS] = cells[Frame.STOP] = 0
+        if self._started != (steps, offset, partial, team):
+            cells[_STEPS], cells[Frame.OFFSET], cells[Frame.TEAM] = steps, offset, team
+            cells[Frame.LAST_TABLE] = self.last_table.ctypes.data if partial else 0
+            cells[Frame.LAST_ROWS] = len(self.last_table) if partial else 0
+            self._started = (steps, offset, partial, team)
+        cells[_PROGRESS] = cells[_STOP] = 0
         self._error_cells[0] = 0
 
     def finish(self) -> Result:
         """What came of it."""
-        status, steps = self._cells[Frame.STATUS], self._cells[Frame.PROGRESS]
-        error = tuple(self._error_cells) if status == Status.ERROR else None
+        status, steps = self._cells[_STATUS], self._cells[_PROGRESS]
+        error = tuple(self._error_cells) if status == _ERROR else None
         self._running.release()
-        return Result(_STATUS[status], steps, error)
+        return Result(_STATUSES[status], steps, error)
 
 
-_STATUS = tuple(Status)
+_STATUSES = tuple(Status)
+# A short program takes less time than looking these up in their classes does.
+_ERROR, _STEPS, _STATUS, _PROGRESS, _STOP = int(Status.ERROR), Frame.STEPS, Frame.STATUS, Frame.PROGRESS, Frame.STOP
+_SHARED = Row._fields.index("shared")
 
 
 class Team:
@@ -183,7 +193,7 @@ class Team:
             offset: First sample of the first step.
             partial: Whether a step over the partial batch follows.
         """
-        team = self.threads > 1 and self._busy.acquire(blocking=False)
+        team = self.threads > 1 and job.shares and self._busy.acquire(blocking=False)
         try:
             if team and not self._helpers:
                 self._muster()
@@ -302,7 +312,10 @@ def get_team() -> Team:
 
 def run(job: Job, steps: int = 1, offset: int = 0, partial: bool = False) -> Result:
     """`Team.run` on the team of this process. For short jobs: Ctrl-C arrives when it is over."""
-    return get_team().run(job, steps, offset, partial)
+    team = _team
+    if team is None or job.shares:
+        team = get_team()
+    return team.run(job, steps, offset, partial)
 
 
 def run_interruptible(job: Job, steps: int = 1, offset: int = 0, partial: bool = False) -> Result:

@@ -77,7 +77,7 @@ class Grouping:
 
     def _raises_after(self, key):
         return any(
-            n.op in RAISING or runs_on_host(n)
+            n.op in RAISING or n.subgraphs or runs_on_host(n)
             for k, g in self.groups.items()
             if k == key or self.before[k] >> key & 1
             for n in g.nodes

@@ -19,6 +19,7 @@ class Group:
         phase: 1, or 2 for groups that write variables or depend on such.
         space: the iteration space, None for groups of one node that has none.
         flops, bytes: cost of one run (int or Dim).
+        bodies: for a node with sub-graphs their schedules.
     """
 
     nodes: list[Node]
@@ -28,6 +29,7 @@ class Group:
     phase: int = 1
     flops: object = 0
     bytes: object = 0
+    bodies: tuple["Schedule", ...] = ()
 
     @property
     def kind(self) -> str:
@@ -85,4 +87,5 @@ class Schedule:
         for group in self.groups:
             lines.append(f"  [{group.index}] phase {group.phase} {group.kind}: {group.flops} FLOP, {group.bytes} bytes")
             lines += [f"      {node!r}" for node in group.nodes]
+            lines += ["    " + line for body in group.bodies for line in str(body).splitlines()]
         return "\n".join([*lines, *(f"  refused: {r}" for r in self.refusals)])

@@ -2,23 +2,25 @@
 
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Value
+from graphkeras.schedule.control import bound_inputs
 from graphkeras.schedule.cost import group_bytes, group_flops
 from graphkeras.schedule.fusion import Grouping, group_nodes
 from graphkeras.schedule.groups import Schedule
 from graphkeras.schedule.prepare import prepare
 
 
-def schedule(graph: Graph, fuse: bool = True) -> Schedule:
+def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
     """Cuts a graph of primitives into groups and puts them in order.
 
     Args:
         graph: composites must have been expanded.
         fuse: False gives every node a group of its own; the results are the same, bit for bit.
+        bound: for a sub-graph, where its inputs lie (see `schedule.control`).
 
     Returns:
         The schedule. Phase 2 holds the groups that write variables and what depends on them; nothing in it can fail.
     """
-    prepared, resolve = prepare(graph)
+    prepared, resolve = prepare(graph, bound)
     grouping = group_nodes(prepared, resolve, fuse)
     _find_outputs(grouping)
     ordered = _in_order(grouping)
@@ -26,6 +28,8 @@ def schedule(graph: Graph, fuse: bool = True) -> Schedule:
         group.index = index
         group.nodes.sort(key=lambda n: n.id)
         group.flops, group.bytes = group_flops(group), group_bytes(group, resolve)
+        node = group.nodes[0]
+        group.bodies = tuple(schedule(sub, fuse, bound_inputs(node, sub, resolve)) for sub in node.subgraphs)
     return Schedule(prepared, ordered, grouping.refusals, resolve)
 
 

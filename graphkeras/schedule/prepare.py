@@ -4,6 +4,7 @@ from graphkeras.ir.dims import size
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import make_node, op_def
+from graphkeras.schedule.control import fitting_operands
 from graphkeras.schedule.host import runs_on_host
 from graphkeras.schedule.layout import squeezed
 from graphkeras.schedule.space import REDUCTIONS, Refused, Space, can_be_mapped, reduced_axes
@@ -33,17 +34,21 @@ def axis_runs(shape, axes) -> list[tuple[int, ...]]:
     return [tuple(run) for run in found]
 
 
-def prepare(graph: Graph) -> tuple[Graph, Resolver]:
+def prepare(graph: Graph, bound=None) -> tuple[Graph, Resolver]:
     """The same function, with
 
     - reductions over axes that are not adjacent done one run after the other, innermost first: their order of summation is a
       property of the shape alone;
     - an `identity` node that copies, wherever a reshape has no strides, a kernel cannot walk its operand, or an output would be
       somebody else's array.
+
+    Args:
+        graph: of primitives.
+        bound: for a sub-graph, where its inputs lie (see `schedule.control`).
     """
     materialised: set[int] = set()
     written = {n.attrs["variable"] for n in graph.effects if n.op == "assign_variable"}
-    resolve = Resolver(materialised)
+    resolve = Resolver(materialised, bound)
 
     def copied(value: Value) -> Value:
         node = make_node("identity", [value], origin=value.node.origin)
@@ -85,13 +90,15 @@ def prepare(graph: Graph) -> tuple[Graph, Resolver]:
             # Only loops over a space make such numbers as they go; all other kernels read memory.
             inputs = tuple(copied(v) if resolve(v)[0].node.op in ("iota", "dim") else v for v in inputs)
         if runs_on_host(node):
-            return None if inputs == node.inputs else [Value(remade(node, inputs), i) for i in range(len(node.specs))]
+            return None if inputs == node.inputs else remade(node, inputs).outputs
         if node.op in REDUCTIONS:
             return reduction(node, inputs)
         if node.op in CONTIGUOUS_INPUTS:
             inputs = tuple(
                 copied(v) if i in CONTIGUOUS_INPUTS[node.op] and not _is_array(resolve, v) else v for i, v in enumerate(inputs)
             )
+        elif node.subgraphs:
+            inputs = fitting_operands(node, inputs, resolve, copied)
         elif node.op == "matmul":
             return product(node, inputs)
         elif node.op == "assign_variable":
@@ -100,7 +107,7 @@ def prepare(graph: Graph) -> tuple[Graph, Resolver]:
                 inputs = (copied(inputs[0]),)
         elif node.op == "random_bits" and resolve(inputs[0])[0].node.op == "iota":
             inputs = (copied(inputs[0]),)
-        return None if inputs == node.inputs else [Value(remade(node, inputs), i) for i in range(len(node.specs))]
+        return None if inputs == node.inputs else remade(node, inputs).outputs
 
     def product(node: Node, inputs):
         dtype = node.specs[0].dtype
@@ -130,7 +137,7 @@ def _with_own_outputs(graph: Graph, resolve, copied) -> Graph:
     for value in graph.outputs:
         base, layout = resolve(value)
         kind = op_def(base.node.op).kind
-        own = layout.is_contiguous and layout.size == size(base.shape) and base not in taken
+        own = layout.is_contiguous and layout.size == size(base.shape) and base not in taken and base not in resolve.outside
         if not own or base.node.op in ("input", "constant", "iota", "dim", "read_variable") or kind == "view":
             value = copied(value)
             base = value

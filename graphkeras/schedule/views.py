@@ -18,11 +18,13 @@ class Resolver:
 
     Args:
         materialised: ids of `identity` nodes that must stay copies.
+        bound: for the inputs of a sub-graph that lie in arrays around it, or along them, the array and the layout.
     """
 
-    def __init__(self, materialised=frozenset()):
+    def __init__(self, materialised=frozenset(), bound=None):
         self.materialised = materialised
-        self._known: dict[Value, tuple[Value, Layout] | None] = {}
+        self._known: dict[Value, tuple[Value, Layout] | None] = dict(bound or {})
+        self.outside = frozenset(base for base, _ in self._known.values())
 
     def is_view(self, node: Node) -> bool:
         """Whether a node moves no data of its own."""

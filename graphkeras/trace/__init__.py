@@ -10,7 +10,8 @@ from graphkeras.trace.tracer import trace, trace_call
 from graphkeras.trace.variable import Variable, aligned_empty, autocast_scope, outside
 
 __all__ = [
-    "BATCH", "KerasTensor", "StatelessScope", "get_stateless_scope", "in_stateless_scope", "outside", "SymbolicTensor", "Tensor", "TraceScope", "Variable", "aligned_empty", "apply", "as_tensor", "as_value",
-    "autocast_scope", "convert_to_tensor", "current_scope", "is_tensor", "not_recording", "prim", "recorders", "start_recording",
+    "BATCH", "KerasTensor", "StatelessScope", "SymbolicTensor", "Tensor", "TraceScope", "Variable", "aligned_empty",
+    "apply", "as_tensor", "as_value", "autocast_scope", "convert_to_tensor", "current_scope", "get_stateless_scope",
+    "in_stateless_scope", "is_tensor", "not_recording", "outside", "prim", "recorders", "start_recording",
     "stop_recording", "symbolic_shape", "trace", "trace_call", "tracing",
 ]  # fmt: skip

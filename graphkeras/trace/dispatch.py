@@ -21,6 +21,8 @@ def is_tensor(x) -> bool:
 
 def as_tensor(x) -> Tensor | SymbolicTensor:
     """`x` as an eager or symbolic tensor, with no change of dtype. A variable is read."""
+    if type(x) is Tensor or type(x) is SymbolicTensor:
+        return x
     if isinstance(x, (Tensor, SymbolicTensor)):
         return x
     if isinstance(x, TensorBase):  # a variable: the only other kind of tensor
@@ -76,6 +78,12 @@ def apply(op: str, *inputs, **attrs):
     """
     if op == "read_variable":
         return as_tensor(attrs["variable"].variable)
+    for x in inputs:
+        if type(x) is not Tensor:
+            break
+    else:
+        if _all_plain(attrs):
+            return _eager(op, inputs, attrs, cached=True)
     tensors = [as_tensor(x) for x in inputs]
     if any(type(t) is SymbolicTensor for t in tensors) or _has_dim(attrs):
         node = make_node(op, [as_value(t) for t in tensors], attrs)
@@ -84,19 +92,49 @@ def apply(op: str, *inputs, **attrs):
     return _eager(op, tensors, attrs)
 
 
-def _eager(op, tensors, attrs):
+_PLAIN = {int, float, bool, str, type(None)}
+# Calls that inference has accepted: op, dtypes and shapes of the inputs, and plain attributes -> whether there is a single output.
+_accepted: dict[tuple, bool] = {}
+_MOST_ACCEPTED = 10_000
+
+
+def _all_plain(attrs) -> bool:
+    """True where attributes are numbers, strings and tuples of them: no sizes, no objects that must not be kept alive."""
+    for value in attrs.values():
+        kind = type(value)
+        if kind not in _PLAIN and not (kind is tuple and all(type(v) in _PLAIN for v in value)):
+            return False
+    return True
+
+
+def _has_one_output(record, tensors, attrs) -> bool:
+    """Runs inference on eager inputs, which raises the errors of a wrong call."""
+    return isinstance(record.infer(*(t.spec for t in tensors), **attrs), TensorSpec)
+
+
+def _eager(op, tensors, attrs, cached=False):
     record = op_def(op)
-    specs = record.infer(*(t.spec for t in tensors), **attrs)
+    if cached:
+        key = (op, *[(t._array.dtype, t._array.shape) for t in tensors], *[(k, type(v), v) for k, v in attrs.items()])
+        single = _accepted.get(key)
+        if single is None:
+            if len(_accepted) >= _MOST_ACCEPTED:
+                _accepted.clear()
+            single = _accepted[key] = _has_one_output(record, tensors, attrs)
+    else:
+        single = _has_one_output(record, tensors, attrs)
     if record.eager is None:
         return record.expand(*tensors, **attrs)
-    arrays = record.eager(*(t._array for t in tensors), **attrs)
-    if isinstance(specs, TensorSpec):
-        outputs = (Tensor.wrap(arrays if isinstance(arrays, np.ndarray) else np.asarray(arrays)),)
+    arrays = record.eager(*[t._array for t in tensors], **attrs)
+    if single:
+        result = Tensor.wrap(arrays if isinstance(arrays, np.ndarray) else np.asarray(arrays))
+        outputs = (result,)
     else:
-        outputs = tuple(Tensor.wrap(np.asarray(a)) for a in arrays)
+        outputs = tuple([Tensor.wrap(np.asarray(a)) for a in arrays])
+        result = outputs if len(outputs) > 1 else outputs[0]
     for recorder in recorders():
         recorder.record(op, attrs, tensors, outputs)
-    return outputs if len(outputs) > 1 else outputs[0]
+    return result
 
 
 class _Primitives:
@@ -118,7 +156,7 @@ prim = _Primitives()
 
 def convert_to_tensor(x, dtype: str | None = None) -> Tensor | SymbolicTensor:
     """`x` as a tensor, cast to `dtype` where one is given."""
-    if dtype is not None and not _holds_tensor(x):
+    if dtype is not None and type(x) is not Tensor and not _holds_tensor(x):
         return Tensor.wrap(as_array(x, dtype))
     tensor = as_tensor(x)
     return tensor if dtype is None or tensor.dtype == dtype else apply("cast", tensor, dtype=dtype)

@@ -91,7 +91,7 @@ class SubTrace:
 def subtrace(function: Callable, specs: Sequence[TensorSpec], name: str = "", prefix: str = "x") -> SubTrace:
     """Calls `function` with one symbolic tensor per spec, as a trace inside the current one."""
     inputs = [Value(input_node(f"{prefix}{i}", s)) for i, s in enumerate(specs)]
-    start = Node("input", (), None, ()).id if not inputs else inputs[0].node.id
+    start = (inputs[0].node if inputs else input_node("start", TensorSpec(()))).id
     scope = SubScope()
     with tracing(scope), suspended():
         result = function(*map(SymbolicTensor.wrap, inputs))

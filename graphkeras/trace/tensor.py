@@ -52,6 +52,9 @@ def as_array(value, dtype: str | None = None) -> np.ndarray:
     return array if dtype is None or dtype == name else array.astype(numpy_dtype(dtype))
 
 
+_new = object.__new__
+
+
 class Tensor(TensorBase):
     """An eager tensor.
 
@@ -75,7 +78,7 @@ class Tensor(TensorBase):
     @classmethod
     def wrap(cls, array: np.ndarray) -> "Tensor":
         """A tensor around an array that nobody else will change."""
-        tensor = cls.__new__(cls)
+        tensor = _new(cls)
         tensor._array = array
         return tensor
 

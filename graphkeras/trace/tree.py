@@ -1,6 +1,8 @@
 """Nested structures of lists, tuples, named tuples and dicts (in the order of their sorted keys); None is a leaf."""
 
-from collections.abc import Callable, Mapping
+import itertools
+import operator
+from collections.abc import Callable, Mapping, Sequence
 
 from graphkeras.ir.errors import ArgumentError
 
@@ -90,6 +92,30 @@ def pack_sequence_as(structure, flat_sequence):
         )
     leaves = iter(flat_sequence)
     return map_structure(lambda _: next(leaves), structure)
+
+
+def packer(structure) -> Callable[[Sequence], object]:
+    """A quick `pack_sequence_as` for one structure: a function from its leaves but the Nones, flat, to the structure.
+
+    >>> packer({"b": 0, "a": [0, None]})([1, 2])
+    {'b': 2, 'a': [1, None]}
+    """
+    return _packer(structure, itertools.count())
+
+
+def _packer(structure, places):
+    if structure is None:
+        return lambda values: None
+    if isinstance(structure, Mapping):
+        items = {key: _packer(structure[key], places) for key in _sorted_keys(structure)}
+        ordered = [(key, items[key]) for key in structure]
+        if type(structure) is dict:
+            return lambda values: {key: item(values) for key, item in ordered}
+        return lambda values: type(structure)((key, item(values)) for key, item in ordered)
+    if isinstance(structure, (list, tuple)):
+        items = [_packer(item, places) for item in structure]
+        return lambda values: _rebuild(structure, [item(values) for item in items])
+    return operator.itemgetter(next(places))
 
 
 def map_shape_structure(function: Callable, structure):

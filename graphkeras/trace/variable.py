@@ -1,6 +1,7 @@
 """Variable: state that outlives a call. Programs read and write its buffer in place."""
 
 import contextvars
+import math
 import threading
 from contextlib import contextmanager
 
@@ -26,7 +27,7 @@ ALIGNMENT = 64
 def aligned_empty(shape, dtype) -> np.ndarray:
     """An uninitialised C-contiguous array whose first byte lies on a cache line."""
     dtype = np.dtype(dtype)
-    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    nbytes = math.prod(shape) * dtype.itemsize
     raw = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes].view(dtype).reshape(shape)
@@ -193,6 +194,15 @@ class Variable(TensorBase):
         tensor = self.as_value_of(value)
         scope.assign(self, as_value(tensor))
         return tensor
+
+    def assign_zeros(self) -> None:
+        """Sets all elements to zero. Other than `assign` it returns nothing, so that the buffer may stay where it is."""
+        if current_scope() is not None or get_stateless_scope() is not None:
+            self.assign(np.zeros(self.shape, numpy_dtype(self._dtype)))
+            return
+        if self._shared:
+            self._adopt(aligned_empty(self._array.shape, self._array.dtype))
+        self._array.fill(0)
 
     def as_value_of(self, value) -> Tensor | SymbolicTensor:
         """`value` as a tensor of this variable's dtype; raises ShapeError where it has another shape."""

@@ -22,13 +22,16 @@ class Runner:
         source: `ArraySource` or `IterableSource`.
         callbacks: a `CallbackList`.
         stop: name of the model's attribute that ends the epoch.
+
+    Attributes:
+        is_undisturbed: whether the last epoch ran natively, and no code of others since its last step.
     """
 
     def __init__(self, model, step, source, callbacks, stop):
         self.model, self.step, self.source, self.callbacks = model, step, source, callbacks
         self._stop = stop
         self._epoch = self._compiled = None
-        self._checked = False
+        self.is_undisturbed = False
 
     def prepare(self):
         """Traces and compiles the step for the data, and checks the data, before anything is changed."""
@@ -48,6 +51,7 @@ class Runner:
 
     def epoch(self):
         """One epoch; returns what the last step returned (None where there was no batch)."""
+        self.is_undisturbed = False
         if not isinstance(self.source, ArraySource):
             return self._iterate(self.source.epoch(), check=True)
         order, numbers = self.source.epoch_batches()
@@ -72,8 +76,10 @@ class Runner:
         program = self._compiled.program
         if self._epoch is None or self._epoch.program is not program:
             self._epoch = program.epoch(leaves_of(self.source.data), batch_size=self.source.batch_size)
+        self._epoch.take_order(order)
         total, done, result = len(numbers), 0, None
         hooks = self.callbacks.wants_batches(self.step.mode)
+        self.is_undisturbed = not hooks and total > 0
         bar = None if hooks else self.callbacks.progress
         chunk = max(1, self.model.steps_per_execution) if hooks else (1 if bar is not None and bar.verbose == 1 else total)
         while done < total and not self._stopped:
@@ -81,7 +87,7 @@ class Runner:
             if hooks:
                 self._begin(done)
             start = time.perf_counter()
-            outcome = self._epoch.run(order, first=numbers.start + done, steps=steps)
+            outcome = self._epoch.run_steps(numbers.start + done, steps)
             seconds = time.perf_counter() - start
             done += outcome.steps
             result = self._compiled.packed(outcome.outputs)
@@ -91,6 +97,12 @@ class Runner:
                 self._end(done - 1, result)
                 chunk = max(1, int(steps * min(_BAR_SECONDS / max(seconds, 1e-9), 8)))
         return result
+
+    def close(self):
+        """Gives back what the next run over data of the same form can use."""
+        if self._epoch is not None:
+            self._epoch.program.keep_epoch(self._epoch)
+            self._epoch = None
 
     def _begin(self, number):
         getattr(self.callbacks, f"on_{self.step.mode}_batch_begin")(number)
@@ -143,7 +155,9 @@ class PredictRunner(Runner):
         if not all(v.spec.rank and v.spec.shape[0] == _batch_of(compiled) for v in values):
             return None
         epoch = compiled.program.epoch(leaves_of(source.data), batch_size=source.batch_size, collect=True)
-        return compiled.packed(epoch.run(None).outputs)
+        outputs = compiled.packed(epoch.run(None).outputs)
+        compiled.program.keep_epoch(epoch)
+        return outputs
 
 
 def _batch_of(compiled):

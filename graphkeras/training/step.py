@@ -62,11 +62,11 @@ class CompiledStep:
 
     def __init__(self, graph, structure, reports, program):
         self.graph, self.structure, self.reports, self.program = graph, structure, reports, program
+        self._packer = tree.packer(structure)
 
     def packed(self, outputs):
         """The program's outputs in the structure that the step returned."""
-        values = iter(outputs)
-        return tree.map_structure(lambda leaf: None if leaf is None else next(values), self.structure)
+        return self._packer(outputs)
 
     def __call__(self, leaves):
         return self.packed(self.program(*leaves))

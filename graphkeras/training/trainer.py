@@ -305,11 +305,17 @@ class Trainer:
     def _result_as_logs(self, result) -> dict:
         return floats(result if isinstance(result, dict) else {} if result is None else {"loss": result})
 
-    def _epoch_logs(self, result) -> dict:
-        """Logs of an epoch: results of the metrics where the step returned those of the same names, else what it returned."""
-        logs = self._result_as_logs(result)
+    def _epoch_logs(self, runner) -> dict:
+        """Runs an epoch; results of the metrics where the step returned those of the same names, else what it returned."""
+        logs = self._result_as_logs(runner.epoch())
+        if runner.is_undisturbed and self._returns_metrics(runner.step.mode):
+            return logs  # the last step has returned what the metrics hold
         own = floats(self.get_metrics_result())
         return own if set(own) == set(logs) else logs
+
+    def _returns_metrics(self, mode) -> bool:
+        names = (f"{mode}_step", "compute_metrics", "get_metrics_result", "metrics")
+        return all(getattr(type(self), name) is getattr(Trainer, name) and name not in self.__dict__ for name in names)
 
     # Fit, evaluate, predict
 
@@ -378,12 +384,15 @@ class Trainer:
         for epoch in range(initial_epoch, epochs):
             self.reset_metrics()
             callbacks.on_epoch_begin(epoch)
-            logs = self._epoch_logs(runner.epoch())
+            logs = self._epoch_logs(runner)
             if evaluation is not None and _is_due(epoch + 1, validation_freq):
                 logs.update({f"val_{name}": value for name, value in self._evaluate(evaluation).items()})
             callbacks.on_epoch_end(epoch, logs)
             if self.stop_training:
                 break
+        for each in (runner, evaluation):
+            if each is not None:
+                each.close()
         if isinstance(self.optimizer, optimizers.Optimizer) and epochs > 0:
             self.optimizer.finalize_variable_values(self.trainable_weights)
         callbacks.on_train_end(logs)
@@ -424,7 +433,7 @@ class Trainer:
         callbacks.on_test_begin()
         self.reset_metrics()
         runner.source.reset()
-        logs = self._epoch_logs(runner.epoch())
+        logs = self._epoch_logs(runner)
         callbacks.on_test_end(logs)
         return logs
 
@@ -458,6 +467,7 @@ class Trainer:
         runner = Runner(self, self._step("test"), source, callbacks, "stop_evaluating")
         runner.prepare()
         logs = self._evaluate(runner)
+        runner.close()
         return logs if return_dict else self._in_order(logs)
 
     def _in_order(self, logs):

@@ -102,7 +102,7 @@ def program_calls(threads, only):
         frame = Frame(binding)
         output = np.empty(binding.output_shapes[0], np.float32)
         frame.patch([a.ctypes.data for a in (*arrays, output)])
-        job = frame.ready((program, arrays, output))
+        job = frame.ready((program, frame, arrays, output))
         team.run(job)
         return (lambda: team.run(job),), output
 

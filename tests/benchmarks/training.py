@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.training [tabular mlp] [--peers PYTHON] [--rounds N]
 
-`PYTHON` is an interpreter that has Keras 3 with TensorFlow, JAX and torch. Each measurement is a process of its own; rounds alternate
-between libraries and the least disturbed round of each counts. `floor` is the time the arithmetic alone needs at the rate of
-`tests.benchmarks.gemm`'s register loop on all cores.
+`PYTHON` is an interpreter that has Keras 3 with TensorFlow, JAX and torch. Each measurement is a process of its own; rounds
+alternate between libraries and the least disturbed round of each counts. Divide the printed MFLOP by the
+`peak` of `tests.benchmarks.gemm` for the time the arithmetic alone needs.
 """
 
 import argparse
@@ -143,7 +143,8 @@ def main():
         for _ in range(options.rounds):
             for label, (python, what, env) in runs.items():
                 command = [python, "-m", "tests.benchmarks.training", "--measure", what, name]
-                done = subprocess.run(command, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **env}, capture_output=True, text=True)
+                env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **env}
+                done = subprocess.run(command, env=env, capture_output=True, text=True)
                 if done.returncode:
                     sys.exit(f"{label} failed:\n{done.stderr[-2000:]}")
                 found[label].append(json.loads(done.stdout.splitlines()[-1])["step_ms"])

@@ -4,8 +4,8 @@ import pytest
 from graphkeras import ops
 from graphkeras.autodiff import GradientTape
 from graphkeras.debug import flags
-from graphkeras.runtime.function import function
 from graphkeras.ir.errors import ShapeError, TraceError
+from graphkeras.runtime.function import function
 from graphkeras.trace import Tensor, Variable
 
 
@@ -39,11 +39,13 @@ def test_retraces_give_their_reason():
 def test_nested_structures_and_python_constants():
     @function
     def f(data, scale, flag=False):
-        return {"sum": data["a"] + data["b"][0] * scale, "none": None, "pair": (data["a"], [data["b"][0]]), "flag": ops.ones(()) if flag else None}
+        total = data["a"] + data["b"][0] * scale
+        return {"sum": total, "none": None, "pair": (data["a"], [data["b"][0]]), "flag": ops.ones(()) if flag else None}
 
     a, b = Tensor([1.0]), Tensor([2.0])
     result = f({"a": a, "b": [b]}, 3.0)
-    assert result["sum"].tolist() == [7.0] and result["none"] is None and result["pair"][1][0].tolist() == [2.0] and result["flag"] is None
+    assert result["sum"].tolist() == [7.0] and result["pair"][1][0].tolist() == [2.0]
+    assert result["none"] is None and result["flag"] is None
     assert float(f({"a": a, "b": [b]}, 3.0, flag=True)["flag"]) == 1.0
     assert f({"a": a, "b": [b]}, 5.0)["sum"].tolist() == [11.0]
 

@@ -3,8 +3,8 @@
 Two kernels run one after the other. The first copies the weights into panels as wide as a strip, in the order in which taps are
 read. The second takes blocks of places; nothing is copied but what needs zeros around it (`conv_geometry`), so there is no im2col.
 
-Numbers: every element of the result is one sequential chain of fma from 0 over taps and channels. The bits depend on the shapes of
-x and w alone: not on blocks, threads or fusion.
+Numbers: every element of the result is one sequential chain of fma from 0 over taps and channels, of which those are left out that
+lie outside for a whole strip (they add 0). The bits depend on the shapes of x and w alone: not on threads or fusion.
 """
 
 from graphkeras.ir.dims import size
@@ -88,6 +88,32 @@ at += deep * WIDTH
 
 ARGUMENTS = ("x", "panels", "y", "epilogue", "epilogue_args", "rows", "piece", "panels_per_block", "block_columns")
 
+_RANGES = """\
+number = 0
+for g in range(g0, g1):
+    oh = g % out_h
+    od = g // out_h % out_d
+    if (oh * mul_h + off_h) % div_h == phase_h and (od * mul_d + off_d) % div_d == phase_d:
+        low = 0
+        high = parts
+        if inside == 0 and k_d == 1:
+            line = (oh * mul_h + off_h) // div_h - back_h
+            while low < parts and line + lines_of[low] < 0:
+                low += 1
+            while high > low and line + lines_of[high - 1] >= in_h:
+                high -= 1
+        places = (w1 - w0 - (phase_w - w0 * mul_w - off_w) % div_w + div_w - 1) // div_w
+        for s in range(number // TALL, (number + places + TALL - 1) // TALL):
+            if s * TALL >= number:
+                ranges[2 * s] = low
+                ranges[2 * s + 1] = high
+            else:
+                ranges[2 * s] = min(low, ranges[2 * s])
+                ranges[2 * s + 1] = max(high, ranges[2 * s + 1])
+        number += places
+"""
+"""For each strip the segments from the first to the last that meets the array; the others would only add zeros."""
+
 _CONV = (
     "def kernel(args, lo, hi, scratch):\n"
     + "".join(f"    {name} = args[{i}]\n" for i, name in enumerate(ARGUMENTS, 1))
@@ -103,8 +129,11 @@ _CONV = (
     record = ptr_i64(scratch)
     segments = ptr_i64(scratch + RECORD)
     bases = ptr_i64(scratch + RECORD + k_d * k_h * k_w * 8)
-    table = ptr_i64(scratch + RECORD + (k_d * k_h * k_w + rows) * 8)
-    dump = scratch + RECORD + (k_d * k_h * k_w + rows + (rows * piece + TALL) * 2) * 8
+    table_at = scratch + RECORD + (k_d * k_h * k_w + rows) * 8
+    table = ptr_i64(table_at)
+    lines_of = ptr_i64(table_at + (rows * piece + TALL) * 16)
+    ranges = ptr_i64(table_at + (rows * piece + TALL) * 16 + k_d * k_h * k_w * 8)
+    dump = table_at + (rows * piece + TALL) * 32 + k_d * k_h * k_w * 8
     sums = dump + block_columns * ITEM
     window = sums + rows * piece * block_columns * ITEM
     for unit in range(lo, hi):
@@ -142,6 +171,7 @@ if joined and taps % max(1, row_taps) != 0:
     segments[parts - 1] = min(segments[parts - 1], td * step_d + th * step_h + tw * channels)
 else:
     segments[parts] = td * step_d + th * step_h + tw * channels
+    lines_of[parts] = th
     parts += 1
 taps += 1
 """,
@@ -151,13 +181,19 @@ taps += 1
 run = deep * (row_taps if joined else 1)
 if run == 0:
     parts = 0
+"""
+        + _RANGES
+        + """\
 for q in range(q0, q1):
     group = q // per_group
     place = (group * wide + (q - group * per_group) * WIDTH - j0) * ITEM
-    panel = ptr_T(panels + (q * depth + done) * WIDTH * ITEM)
+    panel_at = panels + (q * depth + done) * WIDTH * ITEM
     for i in range(0, full, TALL):
-        strip = ptr_i64(scratch + RECORD + (k_d * k_h * k_w + rows + 2 * i) * 8)
-        gather_strip_T(strip, segments, parts, run, group * deep * ITEM, 1, panel, WIDTH, place, 0)
+        strip = ptr_i64(table_at + i * 16)
+        low = ranges[2 * i // TALL]
+        some = ptr_i64(scratch + RECORD + low * 8)
+        panel = ptr_T(panel_at + low * run * WIDTH * ITEM)
+        gather_strip_T(strip, some, ranges[2 * i // TALL + 1] - low, run, group * deep * ITEM, 1, panel, WIDTH, place, 0)
 done += taps * deep
 """,
         5,
@@ -185,7 +221,7 @@ def _units(walk: Walk) -> int:
 
 def _scratch(walk: Walk) -> int:
     rows = walk.block_rows()
-    words = walk.taps + rows + 2 * (rows * walk.piece + 4 * walk.tall * walk.div_d * walk.div_h * walk.div_w)
+    words = 2 * walk.taps + rows + 4 * (rows * walk.piece + walk.tall)
     elements = _block_columns(walk) * (rows * walk.piece + 1) + walk.window_elements(rows)
     return RECORD + 8 * words + ITEM[walk.dtype] * elements
 

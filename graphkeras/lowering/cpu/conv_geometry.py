@@ -115,7 +115,8 @@ class Walk:
 
         def waste(rows):
             places = rows * self.piece
-            return -(-places // self.tall) * self.tall / places + 6 / places + abs(places - _PLACES) / 2000
+            phase = max(1, places // (self.div_d * self.div_h * self.div_w))  # strips are made of places of one phase
+            return -(-phase // self.tall) * self.tall / phase + 6 / places + abs(places - _PLACES) / 2000
 
         return min(range(1, most + 1), key=waste)
 
@@ -131,14 +132,21 @@ class Walk:
                 return False
         return True
 
-    def window_elements(self, rows) -> int:
+    @property
+    def spread(self) -> int:
+        """Distance of cells for kernels that read few channels of many cells: powers of two would all fall on the same cache lines."""
+        item = ITEM[self.dtype]
+        return self.channels + 64 // item if self.channels * item % 256 == 0 else self.channels
+
+    def window_elements(self, rows, pitch=None) -> int:
         """Scratch that the copied part of the array needs at most."""
-        if self.is_inside():
+        pitch = pitch or self.channels
+        if self.is_inside() and pitch == self.channels:
             return 0
         parts = (rows - 1) // max(1, self.out_h) + 2
         lines = rows * self.mul_h // self.div_h + parts * (self.reach("h") + 2)
         wide = (self.piece - 1) * self.mul_w // self.div_w + self.reach("w") + 2
-        return (self.reach("d") + 1) * lines * wide * self.channels + LANES
+        return (self.reach("d") + 1) * lines * wide * pitch + LANES
 
 
 def read_words(first: int) -> str:
@@ -162,9 +170,13 @@ shift_w = 0
 source = x
 step_h = in_w * channels
 step_d = in_h * step_h
+runs = 1
 if inside == 0:
     shift_w = (w0 * mul_w + off_w) // div_w - back_w
-    step_h = (((w1 - 1) * mul_w + off_w) // div_w - back_w + reach_w + 1 - shift_w) * channels
+    cells = ((w1 - 1) * mul_w + off_w) // div_w - back_w + reach_w + 1 - shift_w
+    step_h = cells * pitch
+    runs = 1 if pitch == channels else cells
+    length = cells // runs * channels
     source = window
     lines = 0
     g = g0
@@ -190,35 +202,37 @@ while g < g1:
         end_h = ((oe - 1) * mul_h + off_h) // div_h - back_h + reach_h + 1
         for slab in range(reach_d + 1):
             for r in range(ih, end_h):
-                low = step_h
-                high = step_h
-                if r >= 0 and r < in_h and iz + slab >= 0 and iz + slab < in_d:
-                    low = min(step_h, max(0, -shift_w) * channels)
-                    high = max(low, min(step_h, (in_w - shift_w) * channels))
-                to = ptr_T(window + (slab * step_d + (line + r - ih) * step_h) * ITEM)
-                at = ptr_T(x + (((image * in_d + iz + slab) * in_h + r) * in_w + shift_w) * channels * ITEM)
-                e = 0
-                while e < low:
-                    storen_T(to, e, zero, min(LANES, low - e))
-                    e += LANES
-                e = low
-                while e + LANES <= high:
-                    store_T(to, e, load_T(at, e))
-                    e += LANES
-                if e < high:
-                    storen_T(to, e, loadn_T(at, e, high - e), high - e)
-                e = high
-                while e < step_h:
-                    storen_T(to, e, zero, min(LANES, step_h - e))
-                    e += LANES
+                there = r >= 0 and r < in_h and iz + slab >= 0 and iz + slab < in_d
+                for run in range(runs):
+                    low = length
+                    high = length
+                    if there:
+                        low = min(length, max(0, -shift_w - run) * channels)
+                        high = max(low, min(length, (in_w - shift_w - run) * channels))
+                    to = ptr_T(window + (slab * step_d + (line + r - ih) * step_h + run * pitch) * ITEM)
+                    at = ptr_T(x + (((image * in_d + iz + slab) * in_h + r) * in_w + shift_w + run) * channels * ITEM)
+                    e = 0
+                    while e < low:
+                        storen_T(to, e, zero, min(LANES, low - e))
+                        e += LANES
+                    e = low
+                    while e + LANES <= high:
+                        store_T(to, e, load_T(at, e))
+                        e += LANES
+                    if e < high:
+                        storen_T(to, e, loadn_T(at, e, high - e), high - e)
+                    e = high
+                    while e < length:
+                        storen_T(to, e, zero, min(LANES, length - e))
+                        e += LANES
         line += end_h - ih
     for o in range(oh, oe):
         first = (o * mul_h + off_h) // div_h - back_h - ih
-        bases[g - g0 + o - oh] = source + (start + first * step_h - shift_w * channels) * ITEM
+        bases[g - g0 + o - oh] = source + (start + first * step_h - shift_w * pitch) * ITEM
     g += oe - oh
 """
 """Finds, for rows g0 .. g1 and places w0 .. w1 of them, the address of column 0 of the array for each row (into `bases`), and the
-steps in elements between lines and planes of the array or its copy."""
+steps in elements between lines and planes of the array or its copy; cells lie `pitch` apart."""
 
 PHASES = """\
 for phase_d in range(div_d):
@@ -269,6 +283,7 @@ its first, whose sums go to `dump`."""
 
 BLOCKS = """\
 zero = const_T(0.0)
+pitch = channels
 total_rows = batch * out_d * out_h
 pieces = (out_w + piece - 1) // piece
 per_block = (total_rows + rows - 1) // rows * pieces

@@ -35,7 +35,7 @@ _CHUNK_BYTES = 4 * 1024 * 1024  # partial results of all chunks
 _PANELS = 4  # of a unit: so often a block is found (and copied, where it needs zeros) for 4 panels of filters
 _JOIN_ROWS = 8
 
-ARGUMENTS = ("x", "ct", "partial", "rows", "piece", "blocks_per_chunk", "panels_per_unit")
+ARGUMENTS = ("x", "ct", "partial", "rows", "piece", "blocks_per_chunk", "panels_per_unit", "spread")
 
 CHUNKS = """\
 blocks = (total_rows + rows - 1) // rows * pieces
@@ -53,6 +53,9 @@ _GRADIENT = (
     + "".join(f"    {name} = args[{i}]\n" for i, name in enumerate(ARGUMENTS, 1))
     + indented(read_words(1 + len(ARGUMENTS)) + BLOCKS + CHUNKS, 1)
     + """\
+    if spread != channels:
+        pitch = spread
+        inside = 0
     deep = channels // groups
     wide = filters // groups
     per_group = max(1, (wide + WIDTH - 1) // WIDTH)
@@ -84,14 +87,14 @@ _GRADIENT = (
             origin = bases[0]
             for g in range(g1 - g0):
                 offsets[g] = (bases[g] - origin) // ITEM
-            origin += ((w0 * mul_w + off_w) // div_w) * channels * ITEM
+            origin += ((w0 * mul_w + off_w) // div_w) * pitch * ITEM
             count = 0
 """
     + indented(PHASES, 3)
     + indented(TAPS, 6)
     + indented(
         """\
-cell = origin + (td * step_d + th * step_h + tw * channels) * ITEM
+cell = origin + (td * step_d + th * step_h + tw * pitch) * ITEM
 for c in range(deep):
     slot = count // TALL * (2 * TALL) + count % TALL
     table[slot] = cell + c * ITEM
@@ -111,14 +114,16 @@ for c in range(deep):
                 n = min(WIDTH, wide - j0)
                 b_at = ct + ((g0 * out_w + w0) * filters + group * wide + j0) * ITEM
                 b_step = filters
-                if n < WIDTH:
+                if n < WIDTH or (depth > 64 and filters * ITEM % 256 == 0):
                     source = ptr_T(b_at)
                     to = ptr_T(packed_at)
                     for p in range(places):
                         for j in range(0, WIDTH, LANES):
                             v = zero
-                            if j < n:
-                                v = loadn_T(source, p * filters + j, min(LANES, n - j))
+                            if j + LANES <= n:
+                                v = load_T(source, p * filters + j)
+                            elif j < n:
+                                v = loadn_T(source, p * filters + j, n - j)
                             store_T(to, p * WIDTH + j, v)
                     b_at = packed_at
                     b_step = WIDTH
@@ -128,7 +133,7 @@ for c in range(deep):
                     table[more // TALL * (2 * TALL) + more % TALL + TALL] = dump - place
                 for i in range(0, full, TALL):
                     strip = ptr_i64(table_at + i * 16)
-                    gather_strip_T(strip, offsets, g1 - g0, w1 - w0, group * deep * ITEM, mul_w * channels, panel, b_step, place, onto)
+                    gather_strip_T(strip, offsets, g1 - g0, w1 - w0, group * deep * ITEM, mul_w * pitch, panel, b_step, place, onto)
 """
 )
 
@@ -203,10 +208,14 @@ def _units(walk: Walk) -> int:
     return chunk_count(walk) * -(-walk.panels // _panels_per_unit(walk))
 
 
+def _spread(walk: Walk) -> int:
+    return walk.spread
+
+
 def _scratch(walk: Walk) -> int:
     rows = block_rows(walk)
     words = 2 * rows + 2 * (walk.depth + walk.tall)
-    return RECORD + 8 * words + ITEM[walk.dtype] * ((rows * walk.piece + 1) * walk.width + walk.window_elements(rows))
+    return RECORD + 8 * words + ITEM[walk.dtype] * ((rows * walk.piece + 1) * walk.width + walk.window_elements(rows, walk.spread))
 
 
 def _partial_bytes(walk: Walk) -> int:
@@ -219,7 +228,7 @@ def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     dtype = short_dtype(node.specs[0].dtype)
     (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
     partial = Temporary(name + "_chunks", computed(_partial_bytes, dtype, node))
-    blocks = [computed(f, dtype, node) for f in (block_rows, piece_of, blocks_per_chunk, _panels_per_unit)]
+    blocks = [computed(f, dtype, node) for f in (block_rows, piece_of, blocks_per_chunk, _panels_per_unit, _spread)]
     main = LoweredKernel(
         name, group.kind, finished(_GRADIENT, dtype),
         (Address.of(x, x_at.offset), Address.of(ct, ct_at.offset), Address(partial), *blocks, *geometry(node)),

@@ -48,9 +48,21 @@ class KernelAddress:
 
 @dataclass(frozen=True)
 class BlockAddress:
-    """Argument: address of another kernel's argument block."""
+    """Argument: address of another kernel's argument block, or of one of its cells."""
 
     kernel: "LoweredKernel"
+    cell: int = 0
+
+
+@dataclass(frozen=True)
+class Moving:
+    """Argument: an address that a loop sets anew before each of its steps.
+
+    Args:
+        address: an element of the sub-graph's input or result.
+    """
+
+    address: Address
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,8 @@ class LoweredKernel:
         name: readable name.
         kind: kind of its group.
         body: canonical source; decides about the object code.
-        args: what stands in its argument block after the error slot: `Address`, `KernelAddress`, `BlockAddress`, `Computed`,
-            int or Dim.
+        args: what stands in its argument block after the error slot: `Address`, `Moving`, `KernelAddress`, `BlockAddress`,
+            `Computed`, int or Dim.
         units: length of its range (int, Dim or Computed).
         alignment: shares of the range begin at multiples of this.
         scratch: bytes per thread (int, Dim or Computed).
@@ -89,6 +101,9 @@ class LoweredKernel:
         errors: places that can report an error.
         called: True for tile kernels, which other kernels call; they have no row in the table.
         serial: True where one thread must run it.
+        jumps: True where it leaves in its first cell how many rows further the program goes on (see `lowering.cpu.control`).
+        region: loops and branches it lies in, the outermost first.
+        until: the last kernel of the loop that it opens: what its arguments point to lives until then.
         flops, bytes: cost (int or Dim).
     """
 
@@ -104,6 +119,9 @@ class LoweredKernel:
     errors: tuple = ()
     called: bool = False
     serial: bool = False
+    jumps: bool = False
+    region: tuple = ()
+    until: "LoweredKernel | None" = None
     flops: object = 0
     bytes: object = 0
 
@@ -139,7 +157,9 @@ def _describe(arg) -> str:
     if isinstance(arg, KernelAddress):
         return f"address of kernel {arg.kernel.name}"
     if isinstance(arg, BlockAddress):
-        return f"argument block of {arg.kernel.name}"
+        return f"argument block of {arg.kernel.name}" + (f", cell {arg.cell}" if arg.cell else "")
+    if isinstance(arg, Moving):
+        return f"in this step, {_describe(arg.address)}"
     if isinstance(arg, Computed):
         return f"{arg.function.__name__}({', '.join(map(str, arg.dims))})"
     return str(arg)

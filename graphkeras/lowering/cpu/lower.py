@@ -5,6 +5,7 @@ from graphkeras.lowering.cpu import cumulative, indexing, pooling, segments, sor
 from graphkeras.lowering.cpu.column import lower_column
 from graphkeras.lowering.cpu.contraction import lower_contraction
 from graphkeras.lowering.cpu.convolutions import CONVOLUTIONS
+from graphkeras.lowering.cpu.control import lower_control
 from graphkeras.lowering.cpu.host import lower_host
 from graphkeras.lowering.cpu.kernel import LoweredKernel
 from graphkeras.lowering.cpu.long_row import is_long_row, lower_long_row
@@ -17,13 +18,15 @@ LOWERINGS = {**indexing.LOWERINGS, **sorting.LOWERINGS, **cumulative.LOWERINGS, 
 """Ops with kernels of their own."""
 
 
-def lower_group(group: Group, resolve) -> list[LoweredKernel]:
+def lower_group(group: Group, resolve, prefix: str = "") -> list[LoweredKernel]:
     """The kernels of a group, in the order in which they run (those that others call included).
 
     Raises:
         LoweringError: for an op that has no compiled form.
     """
-    name = f"k{group.index}_{group.kind}"
+    name = f"{prefix}k{group.index}_{group.kind}"
+    if group.bodies:
+        return lower_control(group, name, resolve, lower_group)
     if runs_on_host(group.nodes[0]):
         return lower_host(group, name, resolve)
     if group.kind == "pointwise":

@@ -83,9 +83,10 @@ def _average_pool(lanes):
 
 
 def _max_gradient(lanes):
+    # What a cell has received is gone, so later maxima of the window get nothing.
     share = f"add({_load('y', 'at + c', lanes)}, select(hit, g, zero))"
-    cell = f"v = {_load('x', 'at + c', lanes)}\n{_FIRST}" + _store("y", "at + c", share, lanes)
-    return _maximum(lanes) + f"fresh = yes\ng = {_load('z', 'to + c', lanes)}\n" + _over(cell)
+    cell = f"v = {_load('x', 'at + c', lanes)}\nhit = or_(eq(v, m), ne(v, v))\n" + _store("y", "at + c", share, lanes)
+    return _maximum(lanes) + f"g = {_load('z', 'to + c', lanes)}\n" + _over(cell + "g = select(hit, zero, g)\n")
 
 
 def _average_gradient(lanes):
@@ -131,9 +132,11 @@ for unit in range(lo, hi):
     end = min(channels, first + {CHANNELS})
     for cell in range(image * in_d * in_h * in_w, (image + 1) * in_d * in_h * in_w):
         c = first
-        while c < end:
-            storen_T(y, cell * channels + c, zero, min(LANES, end - c))
+        while c + LANES <= end:
+            store_T(y, cell * channels + c, zero)
             c += LANES
+        if c < end:
+            storen_T(y, cell * channels + c, zero, end - c)
     for o_d in range(out_d):
 """
         + indented(_window("d") + "for o_h in range(out_h):\n", 2)

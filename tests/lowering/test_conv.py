@@ -1,0 +1,163 @@
+"""Kernels of convolutions: strict, fused and threaded runs give the same bits; every path is near NumPy."""
+
+import numpy as np
+import pytest
+
+from graphkeras.ir import Graph, Value
+from graphkeras.ir.dims import symbol
+from graphkeras.lowering.cpu import conv_geometry
+from graphkeras.lowering.cpu.simd_types import strip_shapes
+from graphkeras.lowering.cpu.target import LANES
+from graphkeras.runtime.program import Program
+from tests.lowering.kernels import call, compile_kernel, python_kernel
+from tests.lowering.programs import arg, args_like, check, kinds, normal, op
+
+# x, w, strides, padding, dilation, groups: several blocks of places, pieces of long rows, ragged panels, depthwise.
+CASES = {
+    "dense": ((9, 13, 13, 32), (3, 3, 32, 64), 1, 0, 1, 1),
+    "same": ((5, 17, 16, 24), (3, 3, 24, 40), 1, 1, 1, 1),
+    "one channel": ((8, 28, 28, 1), (3, 3, 1, 32), 1, 0, 1, 1),
+    "stride 2": ((4, 32, 31, 16), (3, 3, 16, 32), 2, 1, 1, 1),
+    "stride 3 of window 2": ((3, 20, 19, 8), (2, 2, 8, 16), 3, 0, 1, 1),
+    "dilated": ((3, 20, 21, 8), (3, 3, 8, 16), 1, 2, 2, 1),
+    "strided and dilated": ((3, 20, 21, 8), (3, 2, 8, 16), 2, 2, 3, 1),
+    "groups": ((4, 12, 12, 24), (3, 3, 8, 30), 1, 1, 1, 3),
+    "depthwise": ((4, 15, 14, 37), (3, 3, 1, 37), 1, 1, 1, 37),
+    "depthwise stride 2": ((4, 15, 14, 37), (5, 5, 1, 37), 2, 2, 1, 37),
+    "multiplier": ((2, 9, 9, 5), (3, 3, 1, 10), 1, 1, 1, 5),
+    "point": ((4, 10, 10, 48), (1, 1, 48, 17), 1, 0, 1, 1),
+    "long": ((2, 1000, 3), (7, 3, 20), 1, 3, 1, 1),
+    "volume": ((2, 5, 12, 11, 6), (3, 3, 3, 6, 18), 1, 1, 1, 1),
+    "volume stride 2": ((2, 6, 12, 11, 6), (3, 3, 3, 6, 18), 2, 1, 1, 1),
+    "many weights": ((2, 6, 6, 256), (3, 3, 256, 320), 1, 1, 1, 1),
+}
+
+
+def walk(case):
+    x, _, stride, padding, dilation, groups = CASES[case]
+    count = len(x) - 2
+    return {"strides": (stride,) * count, "padding": ((padding,) * 2,) * count, "dilation": (dilation,) * count, "groups": groups}
+
+
+def parts(case, dtype="float32", batch=None):
+    """Graphs of a convolution and its two gradients, each with a bias (of the last axis), ReLU and a residual, and their arrays."""
+    x_shape, w_shape = CASES[case][:2]
+    x, w = normal(*x_shape, dtype=dtype), normal(*w_shape, seed=1, dtype=dtype) / 8
+    y_shape = op("conv", *args_like(x, w), **walk(case)).shape
+    ct = normal(*y_shape, seed=2, dtype=dtype)
+    for name, arrays, more in (
+        ("conv", (x, w), {}),
+        ("conv_input_gradient", (ct, w), {"shape": x_shape[1:-1]}),
+        ("conv_kernel_gradient", (x, ct), {"window": w_shape[:-2]}),
+    ):
+        symbolic = [True, name == "conv_kernel_gradient"]
+        shapes = [(symbol(batch), *a.shape[1:]) if batch and s else a.shape for a, s in zip(arrays, symbolic)]
+        inputs = [arg(f"x{i}", shape, dtype) for i, shape in enumerate(shapes)]
+        result = op(name, *inputs, **more, **walk(case))
+        bias, residual = arg("bias", result.shape[-1:], dtype), arg("residual", result.shape, dtype)
+        y = op("add", op("relu", op("add", result, bias)), residual)
+        fixed = [d if isinstance(d, int) else x_shape[0] for d in result.shape]
+        extra = normal(fixed[-1], seed=3, dtype=dtype), normal(*fixed, seed=4, dtype=dtype)
+        yield Graph(name, [*inputs, bias, residual], [y]), (*arrays, *extra)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_fused_strict_and_threads_agree(case):
+    for graph, arrays in parts(case):
+        program = check(graph, arrays, tolerance=2e-4 * np.sqrt(np.prod(CASES[case][1][:-1])) + 2e-4 * np.sqrt(arrays[0].size))
+        assert kinds(program) == ["contraction"]
+
+
+@pytest.mark.parametrize("case", ["same", "stride 2", "groups", "depthwise", "volume"])
+def test_float64(case):
+    for graph, arrays in parts(case, "float64"):
+        check(graph, arrays, tolerance=1e-9)
+
+
+@pytest.mark.parametrize("case", ["same", "stride 2", "depthwise"])
+def test_one_program_serves_all_batch_sizes(case):
+    for graph, arrays in parts(case, batch="batch"):
+        program = Program(graph)
+        whole = program(*arrays)[0]
+        if graph.name == "conv_kernel_gradient":
+            continue
+        for count in (1, 3, 0):
+            few = [a[:count] if a.shape[:1] == arrays[0].shape[:1] else a for a in arrays]
+            assert program(*few)[0].tobytes() == whole[:count].tobytes()
+
+
+def test_kernel_gradient_of_an_empty_batch_is_zero():
+    x, ct = np.zeros((0, 6, 6, 20), "float32"), np.zeros((0, 4, 4, 18), "float32")
+    inputs = args_like(x, ct)
+    attrs = {"window": (3, 3), "strides": (1, 1), "padding": ((0, 0),) * 2, "dilation": (1, 1)}
+    graph = Graph("g", inputs, [op("conv_kernel_gradient", *inputs, groups=1, **attrs)])
+    assert not Program(graph)(x, ct)[0].any()
+    x, ct = x[..., :18], ct
+    inputs = args_like(x, ct)
+    graph = Graph("g", inputs, [op("conv_kernel_gradient", *inputs, groups=18, **attrs)])
+    assert not Program(graph)(x, ct)[0].any()
+
+
+def test_transposed_inputs_are_copied():
+    x, w = normal(2, 3, 8, 9), normal(3, 3, 3, 5, seed=1)
+    inputs = args_like(x, w)
+    attrs = {"strides": (1, 1), "padding": ((1, 1),) * 2, "dilation": (1, 1), "groups": 1}
+    y = op("transpose", op("conv", op("transpose", inputs[0], perm=(0, 2, 3, 1)), inputs[1], **attrs), perm=(0, 3, 1, 2))
+    check(Graph("g", inputs, [y]), (x, w))
+
+
+def test_gradient_of_a_variable_is_applied_in_the_epilogue():
+    case = "dense"
+    x_shape, w_shape = CASES[case][:2]
+    x, ct, w = normal(*x_shape), normal(9, 11, 11, 64, seed=1), normal(*w_shape, seed=2)
+    inputs = args_like(x, ct, w)
+    gradient = op("conv_kernel_gradient", *inputs[:2], window=(3, 3), **walk(case))
+    step = op("subtract", inputs[2], op("multiply", gradient, op("square", gradient)))
+    program = check(Graph("g", inputs, [step]), (x, ct, w), tolerance=1e3)
+    assert kinds(program) == ["contraction"]
+
+
+def test_convolution_of_rows_that_are_cut_in_pieces():
+    walked = conv_geometry.Walk(tuple(conv_geometry.geometry(_node((1, 1000, 3), (7, 3, 20), 3))), "f32")
+    assert walked.piece < 1000 and walked.block_rows() == 1 and not walked.is_inside()
+
+
+def _node(x, w, padding):
+    value = op("conv", arg("x", x), arg("w", w), strides=(1,), padding=((padding, padding),), dilation=(1,), groups=1)
+    assert isinstance(value, Value)
+    return value.node
+
+
+STRIP = """
+def kernel(args, lo, hi, scratch):
+    gather_strip_T(ptr_i64(args[1]), ptr_i64(args[2]), args[3], args[4], 8, args[5], ptr_T(args[6]), args[7], 16, args[8])
+"""
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize(("segments", "count", "step"), [(3, 5, 1), (2, 4, 3), (0, 0, 1)])
+def test_strip(dtype, segments, count, step):
+    rows, vectors = strip_shapes(dtype, LANES)["tall"]
+    width, kind = vectors * LANES, {"f32": np.float32, "f64": np.float64}[dtype]
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(rows, 40)).astype(kind)
+    b = rng.normal(size=(max(1, segments * count), width + 3)).astype(kind)
+    offsets = np.array([7, 0, 21], np.int64)
+    base = 8 // a.itemsize
+    expected = np.zeros((rows, width))
+    for s in range(segments):
+        for q in range(count):
+            factors = a[:, base + offsets[s] + q * step].astype(float)
+            expected += factors[:, None] * b[s * count + q, :width]
+    found = []
+    for make in (compile_kernel, python_kernel):
+        c = np.zeros((rows, width + 16), kind)
+        table = np.array([a[r].ctypes.data for r in range(rows)] + [c[r].ctypes.data for r in range(rows)], np.int64)
+        kernel = make(STRIP.replace("_T(", f"_{dtype}("))
+        for onto in (0, 1):
+            call(kernel, 0, 1, table, offsets, segments, count, step, b, width + 3, onto)
+        shift = 16 // a.itemsize
+        np.testing.assert_allclose(c[:, shift : shift + width], 2 * expected, rtol=1e-4, atol=1e-5)
+        assert not c[:, :shift].any() and not c[:, shift + width :].any()
+        found.append(c.tobytes())
+    assert found[0] == found[1]
