@@ -10,8 +10,8 @@ __version__ = "0.1.0"
 # Public names and the modules they come from. A module without a list of names is public itself.
 _MODULES = (
     "activations", "autodiff", "backend", "callbacks", "config", "constraints", "data", "datasets", "debug", "dtype_policies",
-    "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers", "saving", "utils",
-    "visualization",
+    "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random", "regularizers", "saving", "tf",
+    "utils", "visualization",
 )  # fmt: skip
 _NAMES = {
     "DTypePolicy": "dtype_policies",
@@ -33,6 +33,7 @@ _NAMES = {
     "Variable": "trace",
     "function": "runtime.function",
     "grad": "autodiff",
+    "install_as_keras": "keras_alias",
     "name_scope": "trace.naming",
     "tree": "trace",
     "value_and_grad": "autodiff",

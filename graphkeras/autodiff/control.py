@@ -14,7 +14,8 @@ from graphkeras.ir.graph import Graph, input_node
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import make_node, op_def
 from graphkeras.ops.control import scan_values, slots
-from graphkeras.ops.core_control import cond, scan_node
+from graphkeras.ops.control_nodes import scan_node
+from graphkeras.ops.core_control import cond
 from graphkeras.trace import SymbolicTensor, Tensor, TraceScope, as_value, tracing
 from graphkeras.trace.subgraph import rebuilt
 
@@ -120,9 +121,7 @@ class _ScanGradient:
         new = [v if v is not None else _zeros(p.spec) for v, p in zip(pulled, active)]
         row_slopes = dict(zip(rows, pulled[len(active) :]))
         weight_slopes = dict(zip(weights, pulled[len(active) + len(rows) :]))
-        totals = {
-            p: _Total(self, slope, f"sum_{p.node.attrs['name']}") for p, slope in weight_slopes.items() if slope is not None
-        }
+        totals = {p: _Total(self, slope, f"sum_{p.node.attrs['name']}") for p, slope in weight_slopes.items() if slope is not None}
         stacked = [v for v in row_slopes.values() if v is not None] + [v for t in totals.values() for v in t.stacked]
         added = [(t.accumulator, t.added) for t in totals.values() if t.accumulator is not None]
         finals, ys = self._run(new, added, stacked)
@@ -181,7 +180,6 @@ class _ScanGradient:
 
     def _run(self, new, added, stacked):
         """The backward scan: (last carries, stacked results)."""
-        length, n, m = self.length, self.n, self.m
         outputs = [*new, *(Value(make_node("add", [a, v])) for a, v in added), *stacked]
         saved, captured = self._needed(outputs)
         placeholders = self._saved_rows(saved)
@@ -196,7 +194,7 @@ class _ScanGradient:
         graph = Graph(f"{self.body.name}_gradient", inputs, [*outputs[:carries], *kept])
         outside = dict(zip(self.body.inputs, self.operands))
         operands = [*starts, *(s for _, s in self.rows), *(outside[v] for v in captures)]
-        finals, ys = scan_values(graph, operands, carries, len(self.rows), length, not self.reverse)
+        finals, ys = scan_values(graph, operands, carries, len(self.rows), self.length, not self.reverse)
         made = dict(zip(kept, ys))
         return finals, [whole[v] if v in whole else made[v] for v in outputs[carries:]]
 

@@ -15,6 +15,9 @@ PREFIX = "GRAPHKERAS_"
 _UNSET = object()
 EXECUTIONS = ("compiled", "strict", "eager")
 _EXECUTIONS = " or ".join(EXECUTIONS)
+_WATCHES = ("DEBUG", "VALIDATE", "CHECK_NAN")
+watching = False
+"""True once a flag that watches runs has been set in any way: until then programs need not look at them on each call."""
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
 
 
@@ -93,13 +96,16 @@ class Flag:
         return f"<flag {self.variable}={self.value!r}>"
 
     def _checked(self, value, where):
+        global watching
         try:
-            return self._parse(value)
+            parsed = self._parse(value)
         except (TypeError, ValueError):
             raise FlagError(
                 f"{self.variable}: value not understood.\n  got:      {value!r}\n  expected: {self.expects}\n"
                 f"  where:    {where}\n  mend:     give such a value, or unset it (default {self.default!r})"
             ) from None
+        watching = watching or (self.name in _WATCHES and bool(parsed))
+        return parsed
 
 
 def _truth(value):

@@ -6,6 +6,7 @@ from graphkeras.ir import dims
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.node import ConstantArray, Node, Value
 from graphkeras.ir.origin import Origin, current_origin, origin_scope
+from graphkeras.ops.core_control import run_again
 from graphkeras.trace import SymbolicTensor, Tensor, apply
 
 
@@ -75,7 +76,12 @@ def run_node(node: Node, inputs: list, sizes: dict) -> tuple:
         attrs = {k: dims.substitute(v, sizes) for k, v in attrs.items()}
     here = current_origin()
     with origin_scope(Origin(here.layer, node.origin.file, node.origin.line) if node.origin.file else here):
-        outputs = apply(node.op, *inputs, **attrs)
+        if node.op == "read_variable":
+            outputs = node.attrs["variable"].variable.value
+        elif node.subgraphs:
+            outputs = run_again(node, inputs, attrs, lambda inner, tensors: run_node(inner, tensors, sizes))
+        else:
+            outputs = apply(node.op, *inputs, **attrs)
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 

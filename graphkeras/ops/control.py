@@ -3,12 +3,13 @@
 A sub-graph sees nothing of the graph around it but the sizes: what it reads from there are operands of the node ("captures"),
 which come last. Gradients are made of gradients of sub-graphs; their rules are in `graphkeras.autodiff.control`.
 
-- `cond(pred, *captures)` with two sub-graphs, `switch(index, *captures)` with any number: all take the captures and give equal specs.
+- `cond(pred, *captures)` with two sub-graphs, `switch(index, *captures)` with any number: all take the captures and give equal
+  specs.
 - `while_loop(*carries, *captures; carries, limit)` with a condition and a body.
-- `scan(*carries, *xs, *captures; carries, xs, length, reverse, history)`: the body takes carries, one slice of each of `xs` along the first
-  axis and the captures, and gives the new carries and slices of `ys`. Outputs: the last carries; for each carry in `history` its
-  values before the first and after every step, stacked (length + 1 of them, those of a reversed scan in the reversed order, so
-  that they line up with xs); the stacked ys.
+- `scan(*carries, *xs, *captures; carries, xs, length, reverse, history)`: the body takes carries, one slice of each of `xs` along
+  the first axis and the captures, and gives the new carries and slices of `ys`. Outputs: the last carries; for each carry in
+  `history` its values before the first and after every step, stacked (length + 1 of them, those of a reversed scan in the
+  reversed order, so that they line up with xs); the stacked ys.
 """
 
 import numpy as np
@@ -71,7 +72,7 @@ def _while_infer(*operands, carries, limit, subgraphs):
     condition, body = subgraphs
     _check_operands("while_loop", operands, subgraphs)
     if len(condition.outputs) != 1:
-        raise GraphError("while_loop: the condition gives one value.", got=f"{len(condition.outputs)} values", expected="one scalar")
+        raise GraphError("while_loop: the condition gives one value.", got=f"{len(condition.outputs)} values", expected="one")
     _scalar("while_loop", condition.outputs[0].spec, "bool", "condition")
     _check_outputs("while_loop", [v.spec for v in body.outputs], operands[:carries], "loop variables before and after the body")
     return tuple(operands[:carries])

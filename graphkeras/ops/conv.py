@@ -59,7 +59,9 @@ def require_walk(op, rank, attrs) -> None:
             parts = value if name == "padding" else (value,)
             least = 0 if name == "padding" else 1
             if len(parts) != (2 if name == "padding" else 1) or any(isinstance(p, int) and p < least for p in parts):
-                raise ArgumentError(f"{op}: {name} {values} holds an impossible value.", got=repr(values), expected=f"integers >= {least}")
+                raise ArgumentError(
+                    f"{op}: {name} {values} holds an impossible value.", got=repr(values), expected=f"integers >= {least}"
+                )
         if len(values) != count:
             raise ArgumentError(
                 f"{op}: {len(values)} {name} for {count} spatial axes.",
@@ -85,8 +87,8 @@ def _require_channels(op, channels, per_group, filters, groups, got):
         raise ArgumentError(f"{op}: groups must be a positive integer.", got=f"groups={groups!r}", expected="an integer >= 1")
     if join_dim(channels, per_group * groups) is None:
         raise ShapeError(
-            f"{op}: the input has {channels} channels, the kernel takes {per_group * groups} ({per_group} in each of {groups} groups).",
-            got=got,
+            f"{op}: the input has {channels} channels, the kernel takes {per_group * groups}.",
+            got=f"{got}, {groups} groups",
             expected="input channels == kernel.shape[-2] * groups",
             mend="build the layer for inputs with this number of channels, or set groups accordingly",
         )
@@ -265,8 +267,12 @@ register_op(
     samples=_samples(lambda x, w, attrs: ((x, w), {})) + _double,
     errors=[
         ErrorSample((uniform((2, 5)), uniform((3, 5))), _attrs(0), raises=ShapeError, match="needs two tensors of rank 3, 4 or 5"),
-        ErrorSample((uniform((2, 5, 3)), uniform((3, 4, 5))), _attrs(1), raises=ShapeError, match="has 3 channels, the kernel takes 4"),
-        ErrorSample((uniform((2, 5, 4)), uniform((3, 2, 5))), _attrs(1, groups=2), raises=ShapeError, match="5 filters cannot be divided"),
+        ErrorSample(
+            (uniform((2, 5, 3)), uniform((3, 4, 5))), _attrs(1), raises=ShapeError, match="has 3 channels, the kernel takes 4"
+        ),
+        ErrorSample(
+            (uniform((2, 5, 4)), uniform((3, 2, 5))), _attrs(1, groups=2), raises=ShapeError, match="5 filters cannot be divided"
+        ),
         ErrorSample((uniform((2, 2, 3)), uniform((3, 3, 5))), _attrs(1), raises=ShapeError, match="larger than the padded input"),
         ErrorSample((uniform((2, 5, 3)), uniform((3, 3, 5))), _WALK_2D, raises=ArgumentError, match="2 strides for 1 spatial axes"),
         ErrorSample((uniform((2, 5, 3)), uniform((3, 3, 5))), _attrs(1, strides=0), raises=ArgumentError, match="impossible value"),
@@ -283,8 +289,12 @@ register_op(
     cost=lambda ct, w, outputs, groups, **attrs: _cost(ct.shape[:-1], w.shape, groups),
     samples=_samples(lambda x, w, attrs: ((_output_shape(x, w, attrs), w), {"shape": x[1:-1]})),
     errors=[
-        ErrorSample((uniform((2, 4, 3)), uniform((3, 2, 3))), {"shape": (5,)} | _attrs(1), raises=ShapeError, match="convolution gives .3,"),
-        ErrorSample((uniform((2, 3, 4)), uniform((3, 2, 3))), {"shape": (5,)} | _attrs(1), raises=ShapeError, match="has 4 channels"),
+        ErrorSample(
+            (uniform((2, 4, 3)), uniform((3, 2, 3))), {"shape": (5,)} | _attrs(1), raises=ShapeError, match="convolution gives .3,"
+        ),
+        ErrorSample(
+            (uniform((2, 3, 4)), uniform((3, 2, 3))), {"shape": (5,)} | _attrs(1), raises=ShapeError, match="has 4 channels"
+        ),
     ],
 )
 register_op(
@@ -297,8 +307,12 @@ register_op(
     cost=lambda x, ct, outputs, groups, **attrs: _cost(ct.shape[:-1], outputs[0].shape, groups),
     samples=_samples(lambda x, w, attrs: ((x, _output_shape(x, w, attrs)), {"window": w[:-2]})),
     errors=[
-        ErrorSample((uniform((2, 5, 3)), uniform((2, 4, 3))), {"window": (3,)} | _attrs(1), raises=ShapeError, match="convolution gives .3,"),
-        ErrorSample((uniform((2, 5, 3)), uniform((2, 3, 4))), {"window": (3,)} | _attrs(1, groups=2), raises=ShapeError, match="3 channels"),
+        ErrorSample(
+            (uniform((2, 5, 3)), uniform((2, 4, 3))), {"window": (3,)} | _attrs(1), raises=ShapeError, match="convolution gives .3,"
+        ),
+        ErrorSample(
+            (uniform((2, 5, 3)), uniform((2, 3, 4))), {"window": (3,)} | _attrs(1, groups=2), raises=ShapeError, match="3 channels"
+        ),
     ],
 )
 

@@ -4,133 +4,32 @@ import numpy as np
 
 from graphkeras.ir.dims import Dim, dim_max
 from graphkeras.ir.dtypes import is_integer
-from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
-from graphkeras.ir.graph import input_node
-from graphkeras.ir.node import Value
-from graphkeras.ir.registry import make_node
+from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ir.spec import TensorSpec
-from graphkeras.ops.control import scan_values
-from graphkeras.ops.inference import join_dim, normalize_axis
+from graphkeras.ops.control_nodes import (
+    CARRY,
+    branch_node,
+    common_length,
+    fitted_all,
+    is_traced,
+    known_array,
+    require_callable,
+    results_of,
+    scalar_tensor,
+    scan_node,
+    tensors_of,
+    values_of,
+    while_node,
+    wrap,
+)
+from graphkeras.ops.inference import normalize_axis
 from graphkeras.ops.numpy_join import concatenate, stack
 from graphkeras.ops.numpy_shape import cut, flip, moveaxis
 from graphkeras.ops.sources import filled
 from graphkeras.ops.sources import iota as _iota
-from graphkeras.trace import SymbolicTensor, Tensor, Variable, as_tensor, as_value, convert_to_tensor, current_scope, prim, tree
+from graphkeras.trace import Tensor, as_tensor, as_value, prim, tree
 from graphkeras.trace.dispatch import is_tensor
-from graphkeras.trace.subgraph import SubTrace, close, subtrace
-
-_wrap = SymbolicTensor.wrap
-
-
-# ---- structures -----------------------------------------------------------------------------------------------------
-
-
-def _tensors(structure):
-    return tree.map_structure(as_tensor, structure)
-
-
-def _values(tensors) -> list[Value]:
-    return [as_value(t) for t in tensors]
-
-
-def _results(structure):
-    return tree.map_structure(lambda leaf: None if leaf is None else as_tensor(leaf), structure)
-
-
-def _is_traced(*structures) -> bool:
-    """Whether a call becomes a node: inside a trace, or with a symbolic operand."""
-    leaves = tree.flatten(structures)
-    return current_scope() is not None or any(isinstance(x, (SymbolicTensor, Dim, Value)) for x in leaves)
-
-
-def _callable(op, **functions):
-    for name, function in functions.items():
-        if not callable(function):
-            raise DTypeError(
-                f"{op}: `{name}` should be a callable. Received: {name}={function}", got=repr(function), expected="a function"
-            )
-
-
-def _same_structure(op, got, expected, what, mend):
-    try:
-        tree.assert_same_structure(expected, got)
-        tree.assert_same_structure(got, expected)  # a leaf on the left fits any structure
-    except ArgumentError:
-        outlines = [tree.map_structure(lambda _: "tensor", s) for s in (got, expected)]
-        raise ArgumentError(
-            f"{op}: {what} have different structures.", got=str(outlines[0]), expected=str(outlines[1]), mend=mend
-        ) from None
-
-
-def _fitted(op, leaf, spec: TensorSpec, what, mend):
-    """A result of a function as a tensor of the spec it must have; Python numbers take its dtype."""
-    tensor = as_tensor(leaf) if is_tensor(leaf) or not isinstance(leaf, (bool, int, float)) else convert_to_tensor(leaf, spec.dtype)
-    found = tensor.spec
-    if found.dtype != spec.dtype:
-        raise DTypeError(f"{op}: {what} differ in dtype.", got=str(found), expected=str(spec), mend=mend)
-    if found.shape == spec.shape:
-        return tensor
-    joined = [join_dim(a, b) for a, b in zip(found.shape, spec.shape)]
-    if len(found.shape) != len(spec.shape) or None in joined:
-        raise ShapeError(f"{op}: {what} differ in shape.", got=str(found), expected=str(spec), mend=mend)
-    return prim.reshape(tensor, shape=spec.shape)  # sizes with different names, checked when they are known
-
-
-_CARRY = ("the loop's values before and after a step", "return values with the structure, shapes and dtypes of the initial ones")
-
-
-def _fitted_all(op, structure, expected, specs, what, mend):
-    _same_structure(op, structure, expected, what, mend)
-    leaves = tree.flatten(structure)
-    for leaf in leaves:
-        if leaf is None:
-            raise ArgumentError(f"{op}: {what} must be tensors.", got="None", expected="tensors", mend=mend)
-    return [_fitted(op, leaf, spec, what, mend) for leaf, spec in zip(leaves, specs)]
-
-
-# ---- branches -------------------------------------------------------------------------------------------------------
-
-
-def _branch_node(op, chooser, functions, names):
-    """A control node over branches without arguments; what they read is captured, what they write is assigned."""
-    traces = [subtrace(f, [], name) for f, name in zip(functions, names)]
-    mend = "let all branches return tensors of one structure, shape and dtype"
-    first = traces[0].structure
-    for trace in traces[1:]:
-        _same_structure(op, trace.structure, first, "the results of the branches", mend)
-        for a, b in zip(tree.flatten(first), tree.flatten(trace.structure)):
-            if (a is None) != (b is None):
-                raise ArgumentError(f"{op}: one branch returns None where another returns a tensor.", got=repr(b), mend=mend)
-        trace.outputs = [
-            as_value(_fitted(op, _wrap(v), w.spec, "the results of the branches", mend)) if v.spec != w.spec else v
-            for v, w in zip(trace.outputs, traces[0].outputs)
-        ]
-    variables = list({id(v): v for t in traces for v in t.scope.written()}.values())
-    for trace in traces:
-        trace.outputs += [trace.scope.current(v) for v in variables]
-    if not traces[0].outputs:
-        return first
-    graphs, captures = close(traces)
-    values = iter(make_node(op, [chooser, *captures], subgraphs=graphs).outputs)
-    result = tree.map_structure(lambda leaf: None if leaf is None else _wrap(next(values)), first)
-    for variable in variables:
-        variable.assign(_wrap(next(values)))
-    return result
-
-
-def _known(x):
-    """The array of a concrete tensor or number; None for what is known only when a graph runs."""
-    if isinstance(x, (SymbolicTensor, Variable)):
-        value = as_value(x)
-        return value.node.attrs["value"].array if value.node.op == "constant" else None
-    return as_tensor(x).array
-
-
-def _scalar_tensor(op, x, what, dtype):
-    tensor = as_tensor(x)
-    if tensor.spec.shape:
-        raise ShapeError(f"{op}: {what} must be a scalar.", got=str(tensor.spec), expected="shape ()", mend="reduce it first")
-    return tensor if tensor.dtype == dtype else prim.cast(tensor, dtype=dtype)
+from graphkeras.trace.subgraph import subtrace
 
 
 def cond(pred, true_fn, false_fn):
@@ -155,14 +54,14 @@ def cond(pred, true_fn, false_fn):
     >>> float(cond(x > 2, lambda: x * 2, lambda: x))
     6.0
     """
-    _callable("cond", true_fn=true_fn, false_fn=false_fn)
+    require_callable("cond", true_fn=true_fn, false_fn=false_fn)
     if isinstance(pred, (bool, np.bool_)):
-        return _results(true_fn() if pred else false_fn())
-    flag = _scalar_tensor("cond", pred, "the predicate", "bool")
-    known = _known(flag)
+        return results_of(true_fn() if pred else false_fn())
+    flag = scalar_tensor("cond", pred, "the predicate", "bool")
+    known = known_array(flag)
     if known is not None:
-        return _results(true_fn() if known else false_fn())
-    return _branch_node("cond", as_value(flag), [true_fn, false_fn], ["true_fn", "false_fn"])
+        return results_of(true_fn() if known else false_fn())
+    return branch_node("cond", as_value(flag), [true_fn, false_fn], ["true_fn", "false_fn"])
 
 
 def switch(index, branches, *operands):
@@ -185,36 +84,15 @@ def switch(index, branches, *operands):
     if not branches:
         raise ArgumentError("switch: there is no branch to choose.", got="branches=[]", expected="at least one callable")
     for number, branch in enumerate(branches):
-        _callable("switch", **{f"branches[{number}]": branch})
-    place = _scalar_tensor("switch", index, "the index", "int32")
-    operands = _results(operands)
-    known = _known(place)
+        require_callable("switch", **{f"branches[{number}]": branch})
+    place = scalar_tensor("switch", index, "the index", "int32")
+    operands = results_of(operands)
+    known = known_array(place)
     if known is not None:
-        return _results(branches[min(max(int(known), 0), len(branches) - 1)](*operands))
+        return results_of(branches[min(max(int(known), 0), len(branches) - 1)](*operands))
     functions = [(lambda b=b: b(*operands)) for b in branches]
     names = [f"branch{i}" for i in range(len(branches))]
-    return _results(functions[0]()) if len(functions) == 1 else _branch_node("switch", as_value(place), functions, names)
-
-
-# ---- loops ----------------------------------------------------------------------------------------------------------
-
-
-def _with_carried(traces: list[SubTrace], count: int):
-    """Makes the variables that any of the traces writes carries behind the first `count` ones.
-
-    Returns:
-        The variables, their values before the loop, and what `close` needs.
-    """
-    variables = list({id(v): v for t in traces for v in t.scope.written()}.values())
-    before, carried = [], {}
-    for number, variable in enumerate(variables):
-        spec = TensorSpec(variable._array.shape, variable._dtype)
-        carried[id(variable)] = [Value(input_node(f"v{number}", spec)) for _ in traces]
-        for trace, placeholder in zip(traces, carried[id(variable)]):
-            trace.scope.read(variable)
-            trace.inputs.insert(count + number, placeholder)
-        before.append(traces[0].scope.outside[id(variable)][1])
-    return variables, before, carried
+    return results_of(functions[0]()) if len(functions) == 1 else branch_node("switch", as_value(place), functions, names)
 
 
 def while_loop(cond, body, loop_vars, maximum_iterations=None):
@@ -237,19 +115,19 @@ def while_loop(cond, body, loop_vars, maximum_iterations=None):
     >>> int(i[0])
     10
     """
-    _callable("while_loop", cond=cond, body=body)
+    require_callable("while_loop", cond=cond, body=body)
     is_tuple = isinstance(loop_vars, (tuple, list))
-    state = _tensors(tuple(loop_vars) if is_tuple else (loop_vars,))
+    state = tensors_of(tuple(loop_vars) if is_tuple else (loop_vars,))
     limit, counter = _limit(maximum_iterations)
     specs = [t.spec for t in tree.flatten(state)]
 
     def step(*values):
         result = body(*values)
         result = tuple(result) if is_tuple and isinstance(result, (tuple, list)) else (result,)
-        return _fitted_all("while_loop", result, state, specs, *_CARRY)
+        return fitted_all("while_loop", result, state, specs, *CARRY)
 
-    if _is_traced(state) or counter is not None:
-        leaves = _while_node(cond, step, state, specs, limit, counter)
+    if is_traced(state) or counter is not None:
+        leaves = while_node(cond, step, state, specs, limit, counter)
         final = tree.pack_sequence_as(state, leaves)
     else:
         final, steps = state, 0
@@ -265,55 +143,12 @@ def _limit(maximum):
         return None, None
     if isinstance(maximum, Dim):
         return None, as_tensor(maximum)
-    known = _known(maximum)
-    return (None, _scalar_tensor("while_loop", maximum, "maximum_iterations", "int32")) if known is None else (int(known), None)
+    known = known_array(maximum)
+    return (None, scalar_tensor("while_loop", maximum, "maximum_iterations", "int32")) if known is None else (int(known), None)
 
 
 def _decision(x) -> bool:
-    return bool(_scalar_tensor("while_loop", x, "the condition", "bool").array)
-
-
-def _while_node(cond, step, state, specs, limit, counter):
-    if counter is not None:  # counted like any other loop variable
-        start = _wrap(as_value(np.int32(0)))
-        inner_cond, inner_step = cond, step
-        pack = state
-
-        def cond(values):
-            steps, *leaves = values
-            go = _scalar_tensor("while_loop", inner_cond(*tree.pack_sequence_as(pack, leaves)), "the condition", "bool")
-            return prim.logical_and(prim.less(steps, counter), go)
-
-        def step(values):
-            steps, *leaves = values
-            return [prim.add(steps, np.int32(1)), *inner_step(*tree.pack_sequence_as(pack, leaves))]
-
-        leaves = [start, *tree.flatten(state)]
-        return _while_node(cond, step, (leaves,), [start.spec, *specs], None, None)[1:]
-    condition = subtrace(
-        lambda *leaves: _scalar_tensor("while_loop", cond(*tree.pack_sequence_as(state, leaves)), "the condition", "bool"),
-        specs,
-        "cond",
-    )
-    if condition.scope.written():
-        raise ArgumentError(
-            "while_loop: the condition changes a variable.",
-            got=", ".join(v.path for v in condition.scope.written()),
-            expected="a condition that only looks",
-            mend="change variables (and draw random numbers) in the body",
-        )
-    body = subtrace(lambda *leaves: step(*tree.pack_sequence_as(state, leaves)), specs, "body")
-    variables, before, carried = _with_carried([condition, body], len(specs))
-    body.outputs += [body.scope.current(v) for v in variables]
-    graphs, captures = close([condition, body], carried)
-    operands = [*_values(tree.flatten(state)), *before, *captures]
-    if not body.outputs:
-        return []
-    attrs = {"carries": len(body.outputs), "limit": limit}
-    finals = make_node("while_loop", operands, attrs, subgraphs=graphs).outputs
-    for variable, value in zip(variables, finals[len(specs) :]):
-        variable.assign(_wrap(value))
-    return [_wrap(v) for v in finals[: len(specs)]]
+    return bool(scalar_tensor("while_loop", x, "the condition", "bool").array)
 
 
 def fori_loop(lower, upper, body_fun, init_val):
@@ -334,59 +169,30 @@ def fori_loop(lower, upper, body_fun, init_val):
     >>> int(fori_loop(0, 10, lambda i, s: s + i, 0))
     45
     """
-    _callable("fori_loop", body_fun=body_fun)
-    bounds = [b if isinstance(b, Dim) else _known(b) for b in (lower, upper)]
-    init = _tensors(init_val)
+    require_callable("fori_loop", body_fun=body_fun)
+    bounds = [b if isinstance(b, Dim) else known_array(b) for b in (lower, upper)]
+    init = tensors_of(init_val)
     specs = [t.spec for t in tree.flatten(init)]
     if None in [b if isinstance(b, Dim) else None if b is None else 0 for b in bounds]:
-        first, last = (_scalar_tensor("fori_loop", b, "a bound", "int32") for b in (lower, upper))
+        first, last = (scalar_tensor("fori_loop", b, "a bound", "int32") for b in (lower, upper))
         return while_loop(lambda i, _: i < last, lambda i, s: (i + 1, body_fun(i, s)), (first, init))[1]
     dtype = next((as_tensor(b).dtype for b in (lower, upper) if is_tensor(b) and is_integer(as_tensor(b).dtype)), "int32")
     first, last = (b if isinstance(b, Dim) else int(b) for b in bounds)
-    if not _is_traced(init) and not isinstance(first, Dim) and not isinstance(last, Dim):
+    if not is_traced(init) and not isinstance(first, Dim) and not isinstance(last, Dim):
         state = init
         for i in range(first, last):
             new = body_fun(Tensor(i, dtype), state)
-            state = tree.pack_sequence_as(init, _fitted_all("fori_loop", new, init, specs, *_CARRY))
+            state = tree.pack_sequence_as(init, fitted_all("fori_loop", new, init, specs, *CARRY))
         return state
     count = dim_max(last - first, 0)
-    numbers = prim.add(_iota((count,), 0, dtype, like=_wrap(as_value(np.int32(0)))), Tensor(0, dtype) + as_tensor(first))
+    numbers = prim.add(_iota((count,), 0, dtype, like=wrap(as_value(np.int32(0)))), Tensor(0, dtype) + as_tensor(first))
 
     def body(leaves, rows):
         new = body_fun(rows[0], tree.pack_sequence_as(init, leaves))
-        return _fitted_all("fori_loop", new, init, specs, *_CARRY), []
+        return fitted_all("fori_loop", new, init, specs, *CARRY), []
 
-    finals, _ = scan_node(body, _values(tree.flatten(init)), [as_value(numbers)], count, False)
+    finals, _ = scan_node(body, values_of(tree.flatten(init)), [as_value(numbers)], count, False)
     return tree.pack_sequence_as(init, finals)
-
-
-def scan_node(body, state: list[Value], rows: list[Value], length, reverse):
-    """Traces `body(carries, slices) -> (carries, ys with Nones)` and makes the node.
-
-    Returns:
-        The last carries, and the structure of the ys with stacked tensors as leaves.
-    """
-    n, m = len(state), len(rows)
-    specs = [v.spec for v in state] + [TensorSpec(v.shape[1:], v.dtype) for v in rows]
-    found: list = []
-
-    def flat(*tensors):
-        carries, ys = body(list(tensors[:n]), list(tensors[n:]))
-        found.append(ys)
-        return [*carries, *(y for y in tree.flatten(ys) if y is not None)]
-
-    trace = subtrace(flat, specs, "body")
-    variables, before, carried = _with_carried([trace], n)
-    trace.outputs[n:n] = [trace.scope.current(v) for v in variables]
-    graphs, captures = close([trace], carried)
-    finals, stacked = [], []
-    if trace.outputs:
-        carries = n + len(variables)
-        finals, stacked = scan_values(graphs[0], [*state, *before, *rows, *captures], carries, m, length, reverse)
-    for variable, value in zip(variables, finals[n:]):
-        variable.assign(_wrap(value))
-    values = iter(stacked)
-    return [_wrap(v) for v in finals[:n]], tree.map_structure(lambda y: None if y is None else _wrap(next(values)), found[0])
 
 
 def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
@@ -416,7 +222,7 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
     >>> int(total), sums.tolist()
     (15, [1, 3, 6, 10, 15])
     """
-    _callable("scan", f=f)
+    require_callable("scan", f=f)
     if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
         raise ArgumentError(
             f"`unroll` must be an positive integer or boolean. Received: unroll={unroll}",
@@ -425,9 +231,9 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
         )
     if xs is None and length is None:
         raise ArgumentError("Got no `xs` to scan over and `length` not provided.", mend="pass xs, or length=...")
-    init = _tensors(init)
+    init = tensors_of(init)
     rows = [] if xs is None else [as_tensor(x) for x in tree.flatten(xs)]
-    count = _length("scan", rows, length)
+    count = common_length("scan", rows, length)
     specs = [t.spec for t in tree.flatten(init)]
 
     def body(carries, slices):
@@ -435,39 +241,15 @@ def scan(f, init, xs=None, length=None, reverse=False, unroll=1):
         result = f(tree.pack_sequence_as(init, carries), packed)
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise ArgumentError(
-                "scan: `f` must return a pair.", got=type(result).__name__, expected="(new carry, output)", mend="return (carry, None)"
+                "scan: `f` must return a pair.", got=type(result).__name__, expected="(carry, output)", mend="return (carry, None)"
             )
-        return _fitted_all("scan", result[0], init, specs, *_CARRY), _results(result[1])
+        return fitted_all("scan", result[0], init, specs, *CARRY), results_of(result[1])
 
-    if _is_traced(init, rows) or isinstance(count, Dim):
-        finals, ys = scan_node(body, _values(tree.flatten(init)), _values(rows), count, reverse)
+    if is_traced(init, rows) or isinstance(count, Dim):
+        finals, ys = scan_node(body, values_of(tree.flatten(init)), values_of(rows), count, reverse)
     else:
         finals, ys = _scan_eagerly(body, tree.flatten(init), rows, count, reverse)
     return tree.pack_sequence_as(init, finals), ys
-
-
-def _length(op, rows, length):
-    sizes = []
-    for x in rows:
-        if not x.spec.shape:
-            raise ShapeError(f"{op}: a scalar has no leading axis.", got=str(x.spec), expected="rank 1 or more", mend="pass stacked values")
-        sizes.append(x.spec.shape[0])
-    if length is not None:
-        known = length if isinstance(length, Dim) else _known(length)
-        if known is None:
-            raise ArgumentError(
-                f"{op}: `length` must be known when the graph is built.", got=repr(length), mend="use ops.while_loop, or a size of a tensor"
-            )
-        sizes.append(known if isinstance(known, Dim) else int(known))
-    known_sizes = [s for s in sizes if not isinstance(s, Dim)]
-    if len(set(known_sizes)) > 1:
-        raise ShapeError(
-            f"{op}: leading axes (and length) differ.",
-            got=", ".join(str(s) for s in sizes),
-            expected="one length",
-            mend="cut the arrays to one length",
-        )
-    return known_sizes[0] if known_sizes else sizes[0]
 
 
 def _scan_eagerly(body, state, rows, length, reverse):
@@ -482,6 +264,46 @@ def _scan_eagerly(body, state, rows, length, reverse):
         return state, empty
     results = results[::-1] if reverse else results
     return state, tree.map_structure(lambda *ys: None if ys[0] is None else stack(list(ys)), *results)
+
+
+def run_again(node, tensors, attrs, run):
+    """A control node on other tensors, eager or symbolic ones.
+
+    Args:
+        node: what was traced once.
+        tensors: its operands now.
+        attrs: its attributes, with the sizes of now.
+        run: `(node, tensors) -> tensors` for the nodes of its sub-graphs.
+
+    Returns:
+        A tuple of tensors.
+    """
+
+    def called(graph, operands):
+        values = dict(zip(graph.inputs, operands))
+        for inner in graph.nodes:
+            values.update(zip(inner.outputs, run(inner, [values[v] for v in inner.inputs])))
+        return tuple(values[v] for v in graph.outputs)
+
+    count = attrs["carries"] if "carries" in attrs else 1
+    first, rest = tuple(tensors[:count]), tensors[count:]
+    if node.op == "cond":
+        return cond(first[0], *((lambda g=g: called(g, rest)) for g in node.subgraphs))
+    if node.op == "switch":
+        return switch(first[0], [(lambda g=g: called(g, rest)) for g in node.subgraphs])
+    if node.op == "while_loop":
+        go, body = node.subgraphs
+        return while_loop(lambda *s: called(go, [*s, *rest])[0], lambda *s: called(body, [*s, *rest]), first, attrs["limit"])
+    rows, captures = rest[: attrs["xs"]], rest[attrs["xs"] :]
+
+    def step(carries, slices):
+        results = called(node.subgraphs[0], [*carries, *(slices or ()), *captures])
+        return results[:count], (tuple(results[k] for k in attrs["history"]), results[count:])
+
+    finals, (after, ys) = scan(step, first, tuple(rows) or None, attrs["length"], attrs["reverse"])
+    starts = [prim.reshape(first[k], shape=(1, *first[k].spec.shape)) for k in attrs["history"]]
+    histories = [concatenate([a, s] if attrs["reverse"] else [s, a]) for s, a in zip(starts, after)]
+    return (*finals, *histories, *ys)
 
 
 def map(f, xs):
@@ -503,17 +325,17 @@ def map(f, xs):
 
 
 def _map(op, f, xs):
-    _callable(op, f=f)
+    require_callable(op, f=f)
     rows = [as_tensor(x) for x in tree.flatten(xs)]
     if not rows:
         raise ArgumentError(f"{op}: there is nothing to map over.", got=repr(xs), expected="a tensor or a structure of tensors")
-    count = _length(op, rows, None)
+    count = common_length(op, rows, None)
 
     def body(_, slices):
-        return [], _results(f(tree.pack_sequence_as(xs, slices)))
+        return [], results_of(f(tree.pack_sequence_as(xs, slices)))
 
-    if _is_traced(rows):
-        return scan_node(body, [], _values(rows), count, False)[1]
+    if is_traced(rows):
+        return scan_node(body, [], values_of(rows), count, False)[1]
     return _scan_eagerly(body, [], rows, count, False)[1]
 
 
@@ -557,7 +379,7 @@ def associative_scan(f, elems, reverse=False, axis=0):
     >>> associative_scan(lambda a, b: a + b, Tensor([0, 1, 2, 3, 4])).tolist()
     [0, 1, 3, 6, 10]
     """
-    _callable("associative_scan", f=f)
+    require_callable("associative_scan", f=f)
     tensors = [as_tensor(e) for e in tree.flatten(elems)]
     axes = [normalize_axis("associative_scan", axis, t.ndim) for t in tensors]
     lengths = [t.spec.shape[a] for t, a in zip(tensors, axes)]
@@ -573,7 +395,7 @@ def associative_scan(f, elems, reverse=False, axis=0):
     def combined(a, b):
         wanted = [x.spec for x in a]
         result = f(tree.pack_sequence_as(elems, a), tree.pack_sequence_as(elems, b))
-        return _fitted_all("associative_scan", result, elems, wanted, "arguments and results of `f`", mend)
+        return fitted_all("associative_scan", result, elems, wanted, "arguments and results of `f`", mend)
 
     if isinstance(lengths[0], Dim):
         return tree.pack_sequence_as(elems, _one_by_one(combined, tensors, axes, lengths[0], reverse))
@@ -622,9 +444,9 @@ def _one_by_one(combined, tensors, axes, length, reverse):
         now = [prim.reshape(x, shape=(*x.spec.shape[:a], 1, *x.spec.shape[a:])) for x, a in zip(slices, axes)]
         result = cond(started, lambda: combined(before, now), lambda: now)
         flat = [prim.reshape(r, shape=x.spec.shape) for r, x in zip(result, slices)]
-        return [_wrap(as_value(np.bool_(True))), *result], flat
+        return [wrap(as_value(np.bool_(True))), *result], flat
 
     zeros = [filled(0, (*t.spec.shape[:a], 1, *t.spec.shape[a + 1 :]), t.dtype) for t, a in zip(tensors, axes)]
-    state = [as_value(np.bool_(False)), *_values(zeros)]
-    _, ys = scan_node(body, state, _values(rows), length, reverse)
+    state = [as_value(np.bool_(False)), *values_of(zeros)]
+    _, ys = scan_node(body, state, values_of(rows), length, reverse)
     return [moveaxis(y, 0, a) for y, a in zip(ys, axes)]

@@ -5,8 +5,8 @@ import numpy as np
 from graphkeras.ir.dtypes import COMPLEX, is_float, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DTypeError
 from graphkeras.ops import fft_records  # noqa: F401 - registers the ops
-from graphkeras.ops.numpy_join import stack
 from graphkeras.ops.numpy_join import pad as pad_tensor
+from graphkeras.ops.numpy_join import stack
 from graphkeras.ops.numpy_shape import cut
 from graphkeras.ops.promotion import as_float
 from graphkeras.ops.sources import filled, iota
@@ -18,7 +18,9 @@ def _pair(name, x):
     """The two tensors of a complex input."""
     if not isinstance(x, (tuple, list)) or len(x) != 2:
         raise ArgumentError(
-            "Input `x` should be a tuple of two tensors - real and imaginary.", got=f"{name} of {type(x).__name__}", expected="(real, imag)"
+            "Input `x` should be a tuple of two tensors - real and imaginary.",
+            got=f"{name} of {type(x).__name__}",
+            expected="(real, imag)",
         )
     real, imag = as_tensor(x[0]), as_tensor(x[1])
     if not is_float(real.dtype) or not is_float(imag.dtype):
@@ -163,14 +165,18 @@ def _window(window, sequence_length, fft_length, dtype):
             raise ArgumentError(
                 'If a string is passed to `window`, it must be one of `"hann"`, `"hamming"`.', got=f"window={window!r}"
             )
-        phase = np.cos(2 * np.pi * np.arange(sequence_length) / sequence_length) if sequence_length > 1 else np.zeros(sequence_length)
+        phase = (
+            np.cos(2 * np.pi * np.arange(sequence_length) / sequence_length) if sequence_length > 1 else np.zeros(sequence_length)
+        )
         middle, swing = (0.5, 0.5) if window == "hann" else (0.54, 0.46)
         array = middle - swing * phase if sequence_length > 1 else np.ones(sequence_length)
     else:
         array = np.asarray(static_array(window, "the window"), np.float64)
     if array.shape != (sequence_length,):
         raise ArgumentError(
-            "The shape of `window` must be equal to [sequence_length].", got=f"window shape {array.shape}", expected=f"({sequence_length},)"
+            "The shape of `window` must be equal to [sequence_length].",
+            got=f"window shape {array.shape}",
+            expected=f"({sequence_length},)",
         )
     left = (fft_length - sequence_length) // 2
     return np.pad(array, (left, fft_length - sequence_length - left)).astype(numpy_dtype(dtype))
@@ -409,6 +415,7 @@ def polar(abs_, angle):
 
 
 __all__ = [
-    "angle", "conj", "conjugate", "extract_sequences", "fft", "fft2", "ifft2", "imag", "irfft", "istft", "polar", "real", "rfft", "stft",
+    "angle", "conj", "conjugate", "extract_sequences", "fft", "fft2", "ifft2", "imag", "irfft", "istft", "polar", "real", "rfft",
+    "stft",
     "view_as_complex", "view_as_real",
 ]  # fmt: skip

@@ -23,9 +23,7 @@ def _require_pair(op, real, imag):
     require_dtype(op, [real, imag], FLOAT, "float32 or float64")
     require_equal_dtypes(op, [real, imag])
     if real.rank != imag.rank or any(join_dim(a, b) is None for a, b in zip(real.shape, imag.shape)):
-        raise ShapeError(
-            f"{op}: real and imaginary parts have different shapes.", got=show([real, imag]), expected="equal shapes"
-        )
+        raise ShapeError(f"{op}: real and imaginary parts have different shapes.", got=show([real, imag]), expected="equal shapes")
 
 
 def complex_array(real, imag):
@@ -41,7 +39,7 @@ def _pair(z, dtype):
 
 def _parts(ct, like):
     """Both cotangents of a pair; zeros where one is unused."""
-    zero = lambda: like * scalar_like(0, like)  # noqa: E731
+    zero = lambda: like * scalar_like(0, like)
     return (zero() if ct[0] is None else ct[0]), (zero() if ct[1] is None else ct[1])
 
 

@@ -203,9 +203,9 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     Args:
         x: Input tensor; integers become floatx.
-        ord: Order. For one axis any number or infinity; for two axes "fro", "nuc" (sum of the singular values), 2 and -2 (the largest
-            and the smallest of them), 1 and -1 (the largest and smallest sum of a column), inf and -inf (of a row). The Euclidean
-            (Frobenius) norm by default.
+        ord: Order. For one axis any number or infinity; for two axes "fro", "nuc" (sum of the singular values), 2 and -2 (the
+            largest and the smallest of them), 1 and -1 (the largest and smallest sum of a column), inf and -inf (of a row). The
+            Euclidean (Frobenius) norm by default.
         axis: One axis for vector norms, two for matrix norms; all by default.
         keepdims: If `True`, the axes are left in the result with size one.
 
@@ -258,7 +258,9 @@ def _systems(name, a, b):
     a, b = promote(as_float(a), as_float(b))
     if a.ndim < 2 or b.ndim not in (a.ndim, a.ndim - 1):
         raise ShapeError(
-            f"{name}: ranks {a.ndim} and {b.ndim} do not fit.", got=f"a {a.spec}, b {b.spec}", expected="a (..., M, M), b (..., M) or (..., M, K)"
+            f"{name}: ranks {a.ndim} and {b.ndim} do not fit.",
+            got=f"a {a.spec}, b {b.spec}",
+            expected="a (..., M, M), b (..., M) or (..., M, K)",
         )
     return (a, expand_dims(b, -1), True) if b.ndim == a.ndim - 1 else (a, b, False)
 
@@ -353,7 +355,11 @@ def lstsq(a, b, rcond=None):
     a, b = promote(as_float(a), as_float(b))
     if a.ndim != 2 or b.ndim not in (1, 2):
         error = DTypeError if a.ndim != 2 else ShapeError
-        raise error("lstsq: needs a matrix, and one or two axes of right-hand sides.", got=f"a {a.spec}, b {b.spec}", expected="(M, N) and (M,) or (M, K)")
+        raise error(
+            "lstsq: needs a matrix, and one or two axes of right-hand sides.",
+            got=f"a {a.spec}, b {b.spec}",
+            expected="(M, N) and (M,) or (M, K)",
+        )
     single = b.ndim == 1
     b = expand_dims(b, -1) if single else b
     u, s, vh = prim.svd(a, full_matrices=False)
@@ -415,6 +421,6 @@ def matrix_rank(x, tol=None):
 
 
 __all__ = [
-    "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "jvp", "logdet", "lstsq", "lu_factor", "matrix_rank", "norm", "pinv", "qr",
-    "slogdet", "solve", "solve_triangular", "svd",
+    "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "jvp", "logdet", "lstsq", "lu_factor", "matrix_rank", "norm",
+    "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd",
 ]  # fmt: skip

@@ -112,7 +112,7 @@ _NOT_SQUARE = ErrorSample((uniform((2, 3)),), {}, raises=ShapeError, match="not 
 _NOT_MATRIX = ErrorSample((uniform((3,)),), {}, raises=ShapeError, match="needs matrices")
 _NOT_FLOAT = ErrorSample((integers((3, 3)),), {}, raises=DTypeError, match="needs float32 or float64 elements")
 _ERRORS = [_NOT_SQUARE, _NOT_MATRIX, _NOT_FLOAT]
-_CUBIC = lambda x, *rest, outputs, **attrs: x.size * x.shape[-1]  # noqa: E731
+_CUBIC = lambda x, *rest, outputs, **attrs: x.size * x.shape[-1]
 
 
 # ---- triangular systems, Cholesky -----------------------------------------------------------------------------------
@@ -294,7 +294,9 @@ def _lu_vjp(ct, x, lu, places):
     if ct[0] is None:
         return (None,)
     if join_dim(*x.spec.shape[-2:]) is None:
-        raise GradientError("lu_factor: the gradient is known for square matrices only.", got=show([x.spec]), expected="(..., M, M)")
+        raise GradientError(
+            "lu_factor: the gradient is known for square matrices only.", got=show([x.spec]), expected="(..., M, M)"
+        )
     low, up = tril(lu, -1) + unit_like(lu), triu(lu)
     inner = tril(matmul(low, tril(ct[0], -1), transpose_a=True), -1)
     inner = inner + triu(matmul(triu(ct[0]), up, transpose_b=True))
@@ -448,7 +450,8 @@ def _svd_infer(x, *, full_matrices):
 
 def _svd_vjp(ct, x, u, s, vh, *, full_matrices):
     # Townsend 2016, "Differentiating the singular value decomposition", with F[i, j] = 1 / (s[j]^2 - s[i]^2):
-    # gA = [U (F o (U^T gU - gU^T U)) S + (1 - U U^T) gU S^-1] V^T + U diag(gs) V^T + U [S (F o (V^T gV - gV^T V)) V^T + S^-1 gV^T (1 - V V^T)]
+    # gA = [U (F o (U^T gU - gU^T U)) S + (1 - U U^T) gU S^-1] V^T + U diag(gs) V^T
+    #    + U [S (F o (V^T gV - gV^T V)) V^T + S^-1 gV^T (1 - V V^T)]
     gu, gs, gvh = ct
     m, n = x.spec.shape[-2:]
     if full_matrices and m != n:

@@ -1,18 +1,14 @@
 """Which tensor an activation was computed from, so that a loss can use the logits behind a softmax or sigmoid."""
 
 import warnings
-import weakref
 
 from graphkeras.trace import SymbolicTensor, Tensor
-
-_EAGER: dict[int, tuple] = {}
 
 
 def remember_logits(output, logits):
     """Notes that an eager tensor was computed from these logits; a graph knows it by itself."""
     if type(output) is Tensor and type(logits) is Tensor:
-        key = id(output)
-        _EAGER[key] = (weakref.ref(output, lambda _: _EAGER.pop(key, None)), logits)
+        output._logits = logits
     return output
 
 
@@ -35,9 +31,7 @@ def logits_behind(output, op, from_logits, function):
         if node.op == op and last_axis:
             behind = SymbolicTensor.wrap(node.inputs[0])
     else:
-        found = _EAGER.get(id(output))
-        if found is not None and found[0]() is output:
-            behind = found[1]
+        behind = getattr(output, "_logits", None)
     if behind is None:
         return output, from_logits
     if from_logits:

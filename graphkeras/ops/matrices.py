@@ -53,9 +53,7 @@ def scaled_rows(x, factors):
 def with_diagonal(values):
     """Square matrices with these diagonals, zero elsewhere."""
     n = values.spec.shape[-1]
-    wide = prim.broadcast_to(
-        prim.reshape(values, shape=(*values.spec.shape, 1)), shape=(*values.spec.shape[:-1], n, n)
-    )
+    wide = prim.broadcast_to(prim.reshape(values, shape=(*values.spec.shape, 1)), shape=(*values.spec.shape[:-1], n, n))
     return wide * unit_like(wide)
 
 
@@ -82,6 +80,6 @@ def rows_taken(x, places):
 
 
 __all__ = [
-    "double_lower", "half_diagonal", "inverse_gaps", "matmul", "product", "rows_taken", "scaled_columns", "scaled_rows", "symmetric", "transposed",
-    "tril", "triu", "unit_like", "with_diagonal",
+    "double_lower", "half_diagonal", "inverse_gaps", "matmul", "product", "rows_taken", "scaled_columns", "scaled_rows",
+    "symmetric", "transposed", "tril", "triu", "unit_like", "with_diagonal",
 ]  # fmt: skip

@@ -299,7 +299,7 @@ def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=N
 
 
 def _adaptive(op, inputs, output_size, data_format):
-    """One axis after the other: windows floor(i * size / wanted) .. ceil((i + 1) * size / wanted), which have at most two lengths."""
+    """One axis after the other: windows floor(i * size / wanted) .. ceil((i + 1) * size / wanted), of two lengths at most."""
     data_format = standardize_data_format(data_format)
     _require_rank(f"adaptive_{op}", inputs)
     x = _channels_last(inputs, data_format)

@@ -7,10 +7,9 @@ from graphkeras.ir.errors import ArgumentError
 from graphkeras.ops.inference import scalar_like
 from graphkeras.ops.nn_conv import conv
 from graphkeras.ops.numpy_binary import clip
-from graphkeras.ops.numpy_diagonal import diagonal
 from graphkeras.ops.numpy_join import pad
 from graphkeras.ops.numpy_linear import matmul, outer
-from graphkeras.ops.numpy_reduce import mean
+from graphkeras.ops.numpy_reduce import mean, sum
 from graphkeras.ops.numpy_shape import cut, flip, reshape, transpose
 from graphkeras.ops.promotion import result_type
 from graphkeras.trace import Tensor, as_tensor, convert_to_tensor, prim
@@ -86,6 +85,6 @@ def corrcoef(x):
     centred = x - mean(x, axis=-1, keepdims=True)
     rows = centred if x.ndim > 1 else reshape(centred, (1, -1))
     products = matmul(rows, transpose(rows))
-    spread = prim.sqrt(diagonal(products))
+    spread = prim.sqrt(sum(rows * rows, axis=-1))
     found = clip(products / outer(spread, spread), scalar_like(-1, x), scalar_like(1, x))
     return found if x.ndim > 1 else reshape(found, ())

@@ -208,7 +208,8 @@ register_op(
     vjp=lambda ct, x, y, **attrs: (prim.average_pool_gradient(ct, shape=x.spec.shape[1:-1], **attrs),),
     lower={"cpu": "average_pool"},
     cost=_cost,
-    samples=[Sample((uniform(x),), attrs) for x, attrs in _CASES] + [Sample((uniform((2, 4, 4, 3), dtype="float16"),), _attrs(2, 2, 2))],
+    samples=[Sample((uniform(x),), attrs) for x, attrs in _CASES]
+    + [Sample((uniform((2, 4, 4, 3), dtype="float16"),), _attrs(2, 2, 2))],
     errors=_ERRORS,
 )
 register_op(

@@ -37,7 +37,7 @@ def _lines(x, axes):
 def _ranks(q, last, method):
     """Places, below and above, of the quantiles among sorted elements 0 .. last; and the weight of those below."""
     exact = last * q
-    place = lambda v: prim.cast(prim.maximum(prim.minimum(v, last), _number(0)), dtype="int32")  # noqa: E731
+    place = lambda v: prim.cast(prim.maximum(prim.minimum(v, last), _number(0)), dtype="int32")
     if method in _WHOLE:
         return place(_WHOLE[method](exact)), None, None
     above = place(prim.ceil(exact))
@@ -65,10 +65,10 @@ def _quantile(name, x, q, axis, method, keepdims, ignore_nan):
     if ignore_nan:
         valid = prim.reduce_sum(prim.cast(prim.logical_not(missing), dtype="float64"), axes=(1,), keepdims=True)
         last, broken = prim.maximum(valid - _number(1), _number(0)), prim.equal(valid, _number(0))
-        pick = lambda places: take_along_axis(ordered, prim.broadcast_to(places, shape=(rows, q.spec.size)), 1)  # noqa: E731
+        pick = lambda places: take_along_axis(ordered, prim.broadcast_to(places, shape=(rows, q.spec.size)), 1)
     else:
         last, broken = _f64(n - 1), prim.reduce_any(missing, axes=(1,), keepdims=True)
-        pick = lambda places: prim.gather(ordered, prim.reshape(places, shape=(q.spec.size,)), axis=1)  # noqa: E731
+        pick = lambda places: prim.gather(ordered, prim.reshape(places, shape=(q.spec.size,)), axis=1)
     above, below, weight = _ranks(quantiles, last, method)
     result = pick(above)
     if below is not None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from graphkeras.ir.dtypes import dtype_name
+from graphkeras.ir.dims import size
+from graphkeras.ir.dtypes import FLOATS, dtype_name
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.quiet import quiet
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
@@ -71,8 +72,12 @@ def _extreme_vjp(ct, x, y, *, axes, keepdims):
 
 
 def _prod_vjp(ct, x, y, *, axes, keepdims):
-    # The product of all other elements: y / x where nothing is zero; where one element is zero, the product of the rest for that
-    # element and zero for the others; zero where more are zero.
+    return (expanded(ct, x, axes, keepdims) * prim.product_of_others(x, axes=axes),)
+
+
+def _others(x, axes):
+    """y / x where nothing is zero; where one element is zero, the product of the rest for that element and zero for the others;
+    zero where more are zero."""
     zero, one = scalar_like(0, x), scalar_like(1, x)
     is_zero = prim.equal(x, zero)
     zeros = prim.reduce_sum(prim.cast(is_zero, dtype=x.dtype), axes=axes, keepdims=True)
@@ -81,7 +86,40 @@ def _prod_vjp(ct, x, y, *, axes, keepdims):
     others = prim.select(
         is_zero, prim.cast(prim.equal(zeros, one), dtype=x.dtype), prim.cast(prim.equal(zeros, zero), dtype=x.dtype)
     )
-    return (expanded(ct, x, axes, keepdims) * (others * (product / nonzero)),)
+    return others * (product / nonzero)
+
+
+@quiet
+def _others_of_arrays(x, *, axes):
+    wide = x.astype(_WIDER.get(dtype_name(x.dtype), x.dtype))
+    is_zero = wide == 0
+    zeros = is_zero.sum(axis=axes, keepdims=True)
+    nonzero = np.where(is_zero, 1, wide)
+    others = np.where(is_zero, zeros == 1, zeros == 0)
+    return (others * (np.prod(nonzero, axis=axes, keepdims=True) / nonzero)).astype(x.dtype)
+
+
+def _others_vjp(ct, x, y, *, axes):
+    # d (product of all but i) / d x[k] is the product of all but i and k, for k other than i. Row k of a square array is x with a one
+    # in place k; the product of all but i of that row is what is wanted. Quadratic, and right at any number of zeros.
+    rank = len(x.spec.shape)
+    kept = [a for a in range(rank) if a not in axes]
+    perm = (*kept, *axes)
+    rows = tuple(x.spec.shape[a] for a in kept)
+    count = size(x.spec.shape[a] for a in axes)
+    flat = prim.reshape(prim.transpose(x, perm=perm), shape=(*rows, 1, count))
+    weights = prim.reshape(prim.transpose(ct, perm=perm), shape=(*rows, 1, count))
+    same = prim.equal(prim.iota(shape=(count, count), axis=0, dtype="int32"), prim.iota(shape=(count, count), axis=1, dtype="int32"))
+    others = prim.product_of_others(prim.select(same, scalar_like(1, x), flat), axes=(len(rows) + 1,))
+    pulled = prim.reduce_sum(prim.select(same, scalar_like(0, x), weights * others), axes=(len(rows) + 1,), keepdims=False)
+    pulled = prim.reshape(pulled, shape=tuple(x.spec.shape[a] for a in perm))
+    return (prim.transpose(pulled, perm=tuple(perm.index(a) for a in range(rank))),)
+
+
+def _others_infer(x, *, axes):
+    require_dtype("product_of_others", [x], FLOATS, "float")
+    require_axes("product_of_others", axes, x.rank)
+    return x
 
 
 def _samples(make, *extra):
@@ -132,6 +170,23 @@ register_op(
         Sample((exactly([[2, 0, 3], [0, 0, 5], [1, 2, 4]], "float32"),), _LAST),
     ),
     errors=[*_ERRORS, _BOOL_REFUSED],
+)
+register_op(
+    "product_of_others",  # along some axes, the product of all other elements: the slope of reduce_prod
+    kind="composite",
+    infer=_others_infer,
+    eager=_others_of_arrays,
+    vjp=_others_vjp,
+    expand=lambda x, *, axes: _others(x, axes),
+    samples=[
+        *(Sample((uniform((3, 4), 0.5, 1.5),), {"axes": axes}) for axes in ((1,), (0,), (0, 1), ())),
+        Sample((exactly([[2, 0, 3, 5], [0, 0, 5, 7], [0, 0, 0, 4]], "float32"),), {"axes": (1,)}),
+        Sample((uniform((2, 3, 4), 0.5, 1.5),), {"axes": (0, 2)}),
+    ],
+    errors=[
+        ErrorSample((integers((2,)),), {"axes": (0,)}, raises=DTypeError, match="float"),
+        ErrorSample((uniform((2,)),), {"axes": (1,)}, raises=ArgumentError, match="out of range"),
+    ],
 )
 for _name, _function in (("reduce_max", np.max), ("reduce_min", np.min)):
     register_op(

@@ -25,7 +25,8 @@ def _infer(x, indices, updates, *, how):
     fits = fits and all(join_dim(a, b) is not None for a, b in zip((*indices.shape, *x.shape[1:]), updates.shape))
     if not fits:
         raise ShapeError(
-            f"scatter_reduce: updates {updates.shape} do not fit indices {indices.shape} and {x.shape}.", got=show([x, indices, updates]),
+            f"scatter_reduce: updates {updates.shape} do not fit indices {indices.shape} and {x.shape}.",
+            got=show([x, indices, updates]),
             expected="x (N, ...), indices (K,), updates (K, ...)",
         )  # fmt: skip
     return x
@@ -72,12 +73,12 @@ def _product_vjp(ct, x, indices, updates):
         allowed = prim.select(prim.equal(is_zero, one), prim.equal(count, one), prim.equal(count, zero))
         return prim.cast(allowed, dtype=ct.dtype) * (product / safe)
 
-    taken = lambda v: prim.gather(v, indices, axis=0)  # noqa: E731
+    taken = lambda v: prim.gather(v, indices, axis=0)
     return ct * others(x_zero, zeros, product, safe_x), None, taken(ct) * others(u_zero, taken(zeros), taken(product), safe_u)
 
 
 _DUPLICATES = exactly([2, 0, 2, -1], "int32")
-_FEW = lambda how: {"how": how}  # noqa: E731
+_FEW = lambda how: {"how": how}
 
 register_op(
     "scatter_reduce",
@@ -93,7 +94,9 @@ register_op(
         Sample((uniform((4, 2, 40), 0.5, 2), exactly([1, 1, 3], "uint8"), uniform((3, 2, 40), 0.5, 2)), _FEW("mul")),
         Sample((integers((5, 20)), exactly([1, 1, 3], "int32"), integers((3, 20))), _FEW("max")),
         Sample((booleans((5,)), exactly([1, 1, 3], "int32"), booleans((3,))), _FEW("set")),
-        Sample((exactly([1, np.nan, 3], "float32"), exactly([0, 1, 2], "int32"), exactly([np.nan, 1, np.inf], "float32")), _FEW("max")),
+        Sample(
+            (exactly([1, np.nan, 3], "float32"), exactly([0, 1, 2], "int32"), exactly([np.nan, 1, np.inf], "float32")), _FEW("max")
+        ),
         Sample((uniform((3,), dtype="bfloat16"), exactly([0, 0, 2], "int32"), uniform((3,), dtype="bfloat16")), _FEW("mul")),
     ],
     errors=[

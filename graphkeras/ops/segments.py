@@ -15,7 +15,11 @@ from graphkeras.trace import SymbolicTensor, as_tensor, convert_to_tensor, is_te
 
 
 def _lowest(dtype):
-    return np.finfo(numpy_dtype(dtype)).min if dtype in ("float16", "float32", "float64") else (-3.3895313892515355e38 if is_float(dtype) else np.iinfo(dtype).min)
+    return (
+        np.finfo(numpy_dtype(dtype)).min
+        if dtype in ("float16", "float32", "float64")
+        else (-3.3895313892515355e38 if is_float(dtype) else np.iinfo(dtype).min)
+    )
 
 
 def _highest(dtype):
@@ -32,14 +36,16 @@ def _segments(name, data, segment_ids, num_segments, how, start):
         )  # fmt: skip
     if num_segments is None:
         if isinstance(ids, SymbolicTensor):
-            raise ArgumentError(
-                "Argument `num_segments` must be set when the ids are symbolic.", got=repr(ids), expected="an int"
-            )
+            raise ArgumentError("Argument `num_segments` must be set when the ids are symbolic.", got=repr(ids), expected="an int")
         num_segments = int(ids.array.max()) + 1 if ids.array.size else 0
     count, rest = size_of(ids.spec.shape), data.spec.shape[rank:]
     data, ids = prim.reshape(data, shape=(count, *rest)), prim.cast(prim.reshape(ids, shape=(count,)), dtype="int32")
     negative = prim.less(ids, np.int32(0))
-    ids = prim.check_range(prim.select(negative, np.int32(0), ids), low=0, high=num_segments, what="segment id") if num_segments else ids
+    ids = (
+        prim.check_range(prim.select(negative, np.int32(0), ids), low=0, high=num_segments, what="segment id")
+        if num_segments
+        else ids
+    )
     # One row more takes what is left out.
     ids = prim.select(negative, np.int32(num_segments), ids)
     rows = filled(start(data.dtype), (num_segments + 1, *rest), data.dtype, like=data)
@@ -128,13 +134,17 @@ def scatter_update(inputs, indices, updates, reduction=None):
     [[0, 5], [7, 0]]
     """
     if reduction not in (None, "add", "max", "min", "mul"):
-        raise ArgumentError(f"Unsupported reduction: {reduction}", got=f"reduction={reduction!r}", expected="None, 'add', 'max', 'min', 'mul'")
+        raise ArgumentError(
+            f"Unsupported reduction: {reduction}", got=f"reduction={reduction!r}", expected="None, 'add', 'max', 'min', 'mul'"
+        )
     x, indices = as_tensor(inputs), as_tensor(indices)
     updates = convert_to_tensor(updates, x.dtype)
     depth = indices.spec.shape[-1] if indices.ndim else None
     if not isinstance(depth, int) or depth > x.ndim:
         raise ShapeError(
-            "scatter_update: the indices have the wrong shape.", got=f"indices {indices.spec} for inputs {x.spec}", expected="(N, K), K <= rank"
+            "scatter_update: the indices have the wrong shape.",
+            got=f"indices {indices.spec} for inputs {x.spec}",
+            expected="(N, K), K <= rank",
         )
     dims, lead = x.spec.shape, indices.spec.shape[:-1]
     count = size_of(lead)
@@ -211,8 +221,8 @@ def slice_update(inputs, start_indices, updates):
 
     Args:
         inputs: Input tensor.
-        start_indices: Start of the slice on every axis: ints, or integer tensors whose values may be known only at run time. A slice
-            that would leave the tensor is moved inside.
+        start_indices: Start of the slice on every axis: ints, or integer tensors whose values may be known only at run time. A
+            slice that would leave the tensor is moved inside.
         updates: Tensor of the rank of `inputs`, not larger on any axis.
 
     Returns:
@@ -228,7 +238,9 @@ def slice_update(inputs, start_indices, updates):
     starts = _starts(start_indices)
     if not len(starts) == x.ndim == updates.ndim:
         raise ShapeError(
-            "slice_update: ranks differ.", got=f"inputs {x.spec}, {len(starts)} starts, updates {updates.spec}", expected="equal ranks"
+            "slice_update: ranks differ.",
+            got=f"inputs {x.spec}, {len(starts)} starts, updates {updates.spec}",
+            expected="equal ranks",
         )
     inside = None
     for axis, (start, size, room) in enumerate(zip(starts, updates.spec.shape, x.spec.shape)):

@@ -162,7 +162,9 @@ def histogram(x, bins=10, range=None):
     if range is not None and (not isinstance(range, (tuple, list)) or len(range) != 2 or range[1] < range[0]):
         raise ArgumentError("Argument `range` must be a pair in ascending order.", got=f"range={range!r}", expected="(low, high)")
     if x.ndim != 1:
-        raise ArgumentError("histogram: the input must be 1-dimensional.", got=str(x.spec), expected="rank 1", mend="use ops.ravel first")
+        raise ArgumentError(
+            "histogram: the input must be 1-dimensional.", got=str(x.spec), expected="rank 1", mend="use ops.ravel first"
+        )
     low, high = (reduce_min(x), reduce_max(x)) if range is None else (convert_to_tensor(v, x.dtype) for v in range)
     edges = prim.cast(linspace(low, high, bins + 1), dtype=x.dtype)
     bin_of = prim.searchsorted(cut(edges, 0, 1, bins), x, side="right")

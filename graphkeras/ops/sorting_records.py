@@ -92,9 +92,7 @@ def _top_k_infer(x, *, k):
         raise ShapeError("top_k: needs at least one axis.", got=show([x]), expected="rank 1 or more")
     size = x.shape[-1]
     if k < 0 or (isinstance(size, int) and k > size):
-        raise ArgumentError(
-            f"top_k: cannot take {k} of {size} elements.", got=f"k={k}, x {x}", expected=f"0 <= k <= {size}"
-        )
+        raise ArgumentError(f"top_k: cannot take {k} of {size} elements.", got=f"k={k}, x {x}", expected=f"0 <= k <= {size}")
     spec = x.with_shape((*x.shape[:-1], k))
     return spec, spec.with_dtype("int32")
 
@@ -178,5 +176,3 @@ register_op(
     ],
     errors=[ErrorSample((uniform((2, 2)), uniform((2,))), {"side": "left"}, raises=ArgumentError, match="rank 1")],
 )
-
-

@@ -19,6 +19,7 @@ from graphkeras.passes.joint.cse import cse
 from graphkeras.passes.joint.dce import dce
 from graphkeras.passes.joint.dims import DIMS
 from graphkeras.passes.joint.folding import fold_constants
+from graphkeras.passes.joint.pads import join_pads
 from graphkeras.passes.joint.views import VIEWS
 from graphkeras.passes.post_grad.barriers import BARRIERS
 from graphkeras.passes.post_grad.expand import expand_composites
@@ -78,8 +79,9 @@ PRE_GRAD = (
     Pass("dce", dce, "writes of unchanged values need not be carried through differentiation"),
 )
 JOINT = (
-    Pass("merge_scans", merge_scans, "first: scans are told to be the same by the nodes of their bodies, which other passes make anew"),
+    Pass("merge_scans", merge_scans, "first: it knows scans of one body by the nodes in it, which other passes make anew"),
     SIMPLIFY,  # forward, backward and optimizer are one graph here: shared work is found across them
+    Pass("join_pads", join_pads, "gradients of slices are summed up here, and their parts are whole again"),
     Pass("prune_control", prune_control, "constants that came up have made captures and results needless"),
     Pass("dce", dce, "an optimizer may have left values as they were"),
 )
@@ -172,6 +174,6 @@ class _Runner:
             print(f"# after {name}\n{graph}", file=sys.stderr)
         if self.dump:
             os.makedirs(self.dump, exist_ok=True)
-            title = re.sub(r"[^A-Za-z0-9_]+", "_", f"{graph.name}_{name}")
-            with open(os.path.join(self.dump, f"{next(_dump_numbers):04d}_{title}.txt"), "w", encoding="utf-8") as file:
+            title = re.sub(r"[^A-Za-z0-9_]+", "_", f"{graph.name[:80]}_{name}")
+            with open(os.path.join(self.dump, f"{next(_dump_numbers):04d}_{title}.txt"), "w", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(print_graph(graph, origins=True) + "\n")

@@ -107,7 +107,7 @@ class DiskCache:
         """Store `payload` under `key`, with a manifest that `json` can write. Never raises for a bad disk."""
         if self._folder is not None:
             header = _HEADER.pack(_MAGIC, _VERSION, bytes.fromhex(key), hashlib.sha256(payload).digest(), len(payload))
-            text = json.dumps({"key": key, **manifest}, indent=1, ensure_ascii=False).encode()
+            text = json.dumps({"key": key, **manifest}, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
             try:
                 self._write(self._entry(key), header + payload)
                 self._write(self._entry(key, ".json"), text)
@@ -209,11 +209,21 @@ class DiskCache:
         return payload
 
     def _read_owned(self, path: Path) -> bytes:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0))
-        with open(descriptor, "rb") as file:
+        # Without O_NONBLOCK, opening a named pipe would wait for somebody to write to it.
+        extra = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC")
+        descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in extra))
+        try:
             info = os.fstat(descriptor)
-            if not stat.S_ISREG(info.st_mode) or not _is_mine(info):
+            if not stat.S_ISREG(info.st_mode):
+                raise PermissionError(0, "is no file")
+            if not _is_mine(info):
                 raise PermissionError(0, f"belongs to another user (uid {info.st_uid})")
+            if stat.S_IMODE(info.st_mode) & 0o022:
+                raise PermissionError(0, "can be written by other users")
+        except PermissionError:
+            os.close(descriptor)
+            raise
+        with open(descriptor, "rb") as file:
             if time.time() - info.st_mtime > _TOUCH_SECONDS:
                 with contextlib.suppress(OSError):
                     os.utime(path)

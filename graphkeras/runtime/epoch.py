@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from graphkeras.debug import flags
 from graphkeras.ir.dtypes import SHORT, dtype_name, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DataError, ShapeError
-from graphkeras.runtime import team
+from graphkeras.runtime import inspection, team
 from graphkeras.runtime.frame import Frame
 from graphkeras.runtime.memory import aligned_array, aligned_bytes
 from graphkeras.runtime.native_loop import Row, Status
@@ -72,11 +73,14 @@ class Epoch:
         batch_size: samples per step; the last step of an epoch takes what is left.
         drop_remainder: leave out the last step if it is not full.
         collect: join each output over all steps; outputs must then have the batch as their first axis.
+
+    Attributes:
+        order: the order of samples that was taken last; None for that in which they lie.
     """
 
     def __init__(self, program, data, batch_size: int, *, drop_remainder: bool = False, collect: bool = False):
         self.program = program
-        self.data = [np.ascontiguousarray(a) for a in data]
+        self.data = [_native(a) for a in data]
         self.batch_size, self.drops_remainder, self.collects = int(batch_size), drop_remainder, collect
         self._check()
         self.samples = len(self.data[0])
@@ -86,12 +90,13 @@ class Epoch:
         self._index = aligned_bytes(8 * self.samples).view(np.int64)
         self._error = aligned_bytes(64).view(np.int64)
         self._step_seconds = float("inf")  # of the last run
+        self.order: np.ndarray | None = None
         self._variables: list = []  # their addresses, as the frames have them
         self._build()
 
     def load(self, data) -> None:
         """Other data of the same shapes and dtypes."""
-        self.data = [np.ascontiguousarray(a) for a in data]
+        self.data = [_native(a) for a in data]
         for block, array in zip(self._gather_blocks, self.data * len(self._frames)):
             block[1] = array.ctypes.data
         if self.collects:
@@ -144,6 +149,9 @@ class Epoch:
             raise ArgumentError(f"{steps} steps from step {first} on are more than the {self.steps} of an epoch.", got=str(steps))
         if steps == 0:
             return EpochResult(0, False, self._results(False))
+        if flags.watching and inspection.asked():
+            done, outputs = inspection.run_steps(self, first, steps, self._collected)
+            return EpochResult(done, False, self._collected if self.collects else outputs)
         self._find_variables()
         partial = self.rest > 0 and first + steps == self.steps
         run = team.run if steps * self._step_seconds < _SHORT_SECONDS else team.run_interruptible
@@ -176,6 +184,7 @@ class Epoch:
     def take_order(self, index=None) -> None:
         """Takes a copy of the order in which `run_steps` goes through the samples; see `run`."""
         used = self.full_steps * self.batch_size + self.rest
+        self.order = None
         if index is None:
             self._index_cells(0)
             return
@@ -193,6 +202,7 @@ class Epoch:
             )
         self._index[: len(index)] = index
         self._index_cells(self._index.ctypes.data)
+        self.order = self._index
 
     def _index_cells(self, address):
         for block in self._gather_blocks:
@@ -294,6 +304,10 @@ class Epoch:
 def epoch_key(data, batch_size, drop_remainder, collect) -> tuple:
     """What an epoch is made for: equal keys can be served by one and the same object."""
     return (int(batch_size), drop_remainder, collect, *((a.shape, a.dtype.str) for a in data))
+
+
+def _native(array) -> np.ndarray:
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
 def _beginning(array, shape):

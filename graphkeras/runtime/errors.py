@@ -30,3 +30,11 @@ class LoadError(GraphKerasError, RuntimeError):
 
 class JobError(GraphKerasError, RuntimeError):
     """A job was used in a way it cannot be run."""
+
+
+class KernelMismatchError(GraphKerasError, RuntimeError):
+    """A kernel gave other numbers than NumPy (flag VALIDATE)."""
+
+
+class NotFiniteError(GraphKerasError, FloatingPointError):
+    """A node made NaN or infinity of finite numbers (flag CHECK_NAN)."""

@@ -11,6 +11,7 @@ import json
 import linecache
 import os
 import re
+import sys
 import threading
 import time
 import weakref
@@ -171,7 +172,7 @@ def _compile(missing, cache):
         cache.put(key, data, missing[key].manifest())
     if flags.DEBUG.value >= 1:
         names = ", ".join(source.name for source in missing.values())
-        print(f"graphkeras: compiled {len(jobs)} kernels in {time.perf_counter() - start:.2f} s: {names}")
+        print(f"graphkeras: compiled {len(jobs)} kernels in {time.perf_counter() - start:.2f} s: {names}", file=sys.stderr)
     return objects
 
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 
 import numpy as np
 
+from graphkeras.debug import flags
 from graphkeras.ir.dtypes import itemsize, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DataError
 from graphkeras.ir.graph import Graph
@@ -12,7 +13,7 @@ from graphkeras.ir.node import Value
 from graphkeras.lowering.cpu.host import HostSite
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
 from graphkeras.lowering.cpu.lower import lower_group
-from graphkeras.runtime import team
+from graphkeras.runtime import inspection, team
 from graphkeras.runtime.call import Call
 from graphkeras.runtime.epoch import Epoch, epoch_key
 from graphkeras.runtime.frame import Binding, Frame, make_binding
@@ -68,6 +69,7 @@ class Program:
         self._epochs: OrderedDict[tuple, Epoch] = OrderedDict()
         self._kept_kernels: dict = {}
         self._lock = threading.Lock()
+        inspection.show_made(self)
 
     # ---- where arrays are -------------------------------------------------------------------------------------------
 
@@ -129,11 +131,13 @@ class Program:
             ShapeError, DTypeError: arguments do not fit the graph.
             DataError: a kernel found bad data; no variable has changed.
         """
+        if flags.watching and inspection.asked():
+            return inspection.call(self, arrays, threads)
         try:
             shapes = tuple([a.shape for a in arrays])
             calls = self._calls[shapes]
         except (AttributeError, KeyError, TypeError):  # new shapes, or arguments that are no arrays yet
-            arrays = self._checked(arrays)
+            arrays = self.checked(arrays)
             shapes = tuple([a.shape for a in arrays])
             self.bind(shapes)
             calls = self._calls.setdefault(shapes, [])
@@ -143,16 +147,21 @@ class Program:
             call = Call(self, self.bind(shapes), shapes)
         kept = call.load(arrays)
         if kept is None:
-            self._checked(arrays)
+            self.checked(arrays)
         fresh = call.fresh_outputs()
-        result = team.run(call.job) if threads is None else _team_of(threads).run(call.job)
+        result = team.run(call.job) if threads is None else team.team_of(threads).run(call.job)
         outputs = call.outputs(fresh)
         calls.append(call)
         if result.status is Status.ERROR:
             raise self.error(call.frame, result.error)
         return outputs
 
-    def _checked(self, arrays):
+    def python(self, *arrays) -> list[np.ndarray]:
+        """Runs once, the source of each kernel un-jitted as plain Python: the same bits, slowly. Debuggers can step through it."""
+        return inspection.run_python(self, arrays)
+
+    def checked(self, arrays) -> list[np.ndarray]:
+        """The arguments as contiguous arrays. Raises for another number of them, or another dtype."""
         if len(arrays) != len(self._specs):
             raise ArgumentError(
                 f"{self.graph.name} takes {len(self._specs)} arguments, not {len(arrays)}.",
@@ -264,6 +273,10 @@ class KernelView:
     def canonical(self) -> str:
         return self.lowered.body
 
+    def python(self):
+        """The kernel un-jitted: a Python function `(args, lo, hi, scratch)` of addresses and a range, for debuggers to step through."""
+        return inspection.python_kernel(self.lowered)
+
     @property
     def cost(self) -> tuple:
         return self.lowered.flops, self.lowered.bytes
@@ -304,15 +317,3 @@ def _in_place(kernel: LoweredKernel, sources, resolve):
 
 def _size(value):
     return value.spec.size
-
-
-_teams: dict[int, team.Team] = {}
-
-
-def _team_of(threads: int) -> team.Team:
-    """A team of this size, for calls that ask for another number of threads than the process."""
-    if threads == team.get_num_threads():
-        return team.get_team()
-    if threads not in _teams:
-        _teams[threads] = team.Team(threads)
-    return _teams[threads]

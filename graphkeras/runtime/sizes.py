@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from graphkeras.ir.dims import Dim, size, substitute
+from graphkeras.ir.dims import Dim, dim_max, size, substitute
 from graphkeras.ir.errors import DTypeError, ShapeError
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Node
@@ -128,6 +128,11 @@ def constraints(graph: Graph) -> list[Constraint]:
                 for dim, wanted in zip(reversed(value.shape[:-2]), reversed(node.specs[0].shape[:-2])):
                     if dim != 1:
                         equal(dim, wanted, node, "batch sizes")
+        elif op_def(node.op).lower.get("cpu", "").startswith("conv") or "pool" in node.op:
+            for dim in node.specs[0].shape:
+                equal(dim, dim_max(dim, 0), node, "an output size and the least possible one")
+            if node.op == "conv":
+                equal(node.inputs[0].shape[-1], node.inputs[1].shape[-2] * node.attrs["groups"], node, "numbers of channels")
         elif node.op == "reshape":
             equal(size(node.inputs[0].shape), size(node.specs[0].shape), node, "numbers of elements")
         elif node.op == "concatenate":

@@ -310,6 +310,19 @@ def get_team() -> Team:
     return team
 
 
+_teams: dict[int, Team] = {}
+
+
+def team_of(threads: int) -> Team:
+    """A team of this size, for calls that ask for another number of threads than the process."""
+    if threads == get_num_threads():
+        return get_team()
+    with _team_lock:
+        if threads not in _teams:
+            _teams[threads] = Team(threads)
+        return _teams[threads]
+
+
 def run(job: Job, steps: int = 1, offset: int = 0, partial: bool = False) -> Result:
     """`Team.run` on the team of this process. For short jobs: Ctrl-C arrives when it is over."""
     team = _team
@@ -381,6 +394,7 @@ def _forget_after_fork():
     # The helpers stayed behind in the parent; locks may have been held by threads that do not exist here.
     global _team, _team_lock, _runner
     _team, _runner, _team_lock = None, None, threading.Lock()
+    _teams.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -1,8 +1,8 @@
 """Nodes with sub-graphs: what their operands must be, and where the inputs of their sub-graphs lie.
 
 A capture lies where it lies in the graph around: kernels inside a loop read weights in place, step after step. A slice of a
-scanned operand is a view of it that moves on with the step; its base is the sub-graph's own input, and the loop sees to its address.
-Carried values have places of their own.
+scanned operand is a view of it that moves on with the step; its base is the sub-graph's own input, and the loop sees to its
+address. Carried values have places of their own.
 """
 
 from graphkeras.ir.node import Node, Value

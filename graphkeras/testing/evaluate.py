@@ -13,6 +13,7 @@ from graphkeras.ir.dtypes import dtype_name, numpy_dtype
 from graphkeras.ir.errors import ShapeError
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.registry import op_def
+from graphkeras.ops.control import SubFunction
 from graphkeras.runtime.sizes import bind_symbols, resolved_attrs
 from graphkeras.trace import Tensor, as_tensor
 
@@ -44,7 +45,7 @@ def evaluate(graph: Graph, inputs: Sequence[np.ndarray], variables: Mapping[str,
         elif node.op == "read_variable" and attrs["variable"].name in (variables or {}):
             results = [np.asarray(variables[attrs["variable"].name])]
         else:
-            results = run_op(node.op, arrays, attrs)
+            results = _run_node(node, arrays, sizes)
         for index, (array, spec) in enumerate(zip(results, node.specs, strict=True)):
             expected = substitute(spec.shape, sizes)
             if array.shape != expected or array.dtype != numpy_dtype(spec.dtype):
@@ -58,12 +59,17 @@ def evaluate(graph: Graph, inputs: Sequence[np.ndarray], variables: Mapping[str,
     return [known[v.node.id, v.index] for v in graph.outputs], written
 
 
-def run_op(op: str, arrays: Sequence[np.ndarray], attrs: Mapping) -> list[np.ndarray]:
+def _run_node(node, arrays, sizes):
+    return run_op(node.op, arrays, resolved_attrs(node, sizes), [SubFunction(g, sizes, _run_node) for g in node.subgraphs])
+
+
+def run_op(op: str, arrays: Sequence[np.ndarray], attrs: Mapping, subgraphs: Sequence[SubFunction] = ()) -> list[np.ndarray]:
     """The outputs of one op on arrays: by its eager meaning, or its expansion where it has none."""
     record = op_def(op)
     if record.eager is not None:
+        extra = {"subgraphs": subgraphs} if subgraphs else {}
         with np.errstate(all="ignore"):
-            results = record.eager(*arrays, **attrs)
+            results = record.eager(*arrays, **attrs, **extra)
     else:
         results = record.expand(*map(Tensor.wrap, arrays), **attrs)
         results = tuple(as_tensor(r).array for r in results) if isinstance(results, tuple) else as_tensor(results).array

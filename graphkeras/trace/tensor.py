@@ -69,7 +69,7 @@ class Tensor(TensorBase):
     ((1, 2), 'float32', '2.00')
     """
 
-    __slots__ = ("__weakref__", "_array", "_source")
+    __slots__ = ("__weakref__", "_array", "_logits", "_source")
 
     def __init__(self, value, dtype=None):
         dtype = None if dtype is None else dtype_name(dtype)

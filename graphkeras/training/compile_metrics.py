@@ -1,11 +1,13 @@
 """CompileMetrics: the metrics given to `compile`, with the names they have in the history."""
 
+from collections.abc import Mapping
+
 from graphkeras import metrics as metrics_module
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.metrics import BinaryAccuracy, CategoricalAccuracy, MeanMetricWrapper, Metric, SparseCategoricalAccuracy
 from graphkeras.trace import tree
 from graphkeras.training.kinds import kind_of_labels, name_of
-from graphkeras.training.outputs import Outputs
+from graphkeras.training.outputs import Outputs, short
 
 _ACCURACIES = {"binary": BinaryAccuracy, "sparse": SparseCategoricalAccuracy, "categorical": CategoricalAccuracy}
 
@@ -81,19 +83,30 @@ class CompileMetrics(Metric):
         self.built = True
 
     def _per_output(self, given, argument):
+        """The metrics of each output, flat: a metric, a list of them, or None."""
         outputs = self._outputs
-        if isinstance(given, (list, tuple)) and len(given) == outputs.count:
+        if outputs.is_flat and isinstance(given, (list, tuple)) and len(given) == outputs.count:
             return list(given)
-        if isinstance(given, dict):
-            return outputs.flat({k: _Leaf(v) for k, v in given.items()}, argument, partial=True)
-        raise outputs._mismatch(given, argument, f"{len(given)} entries", f"{outputs.count} entries, one per output")
+        if isinstance(given, Mapping):
+            for names in (outputs.key_names, outputs.model_names):
+                if names and set(given) <= set(names):
+                    return [given.get(name) for name in names]
+        found: list = []
+        if _collect(given, outputs.structure, found):
+            return found
+        raise ArgumentError(
+            f"Invalid `{argument}`: it does not match the outputs of the model.",
+            got=f"{argument}={short(given)}",
+            expected=f"the structure {outputs.described()}, with a metric or a list of metrics for each output",
+            mend="pass a list with one entry per output, or a dict from names of outputs",
+        )
 
     def _flat(self, y):
         outputs = self._outputs
-        if isinstance(y, dict) and None not in outputs.names and set(outputs.names) <= set(y):
-            return [y[name] for name in outputs.names]
-        if isinstance(y, dict) and outputs.model_names and set(outputs.model_names) <= set(y):
-            return [y[name] for name in outputs.model_names]
+        if isinstance(y, Mapping):
+            entries = outputs.by_name(y, range(outputs.count))
+            if entries is not None:
+                return entries
         flat = tree.flatten(y)
         return flat * outputs.count if len(flat) == 1 and outputs.count > 1 else flat
 
@@ -134,8 +147,13 @@ class CompileMetrics(Metric):
         raise NotImplementedError("The container of the metrics given to compile() has no config of its own.")
 
 
-class _Leaf(tuple):
-    """A list of metrics that counts as one entry of a dict."""
-
-    def __new__(cls, value):
-        return super().__new__(cls, value if isinstance(value, (list, tuple)) else [value])
+def _collect(given, structure, found) -> bool:
+    """Appends what is given for each output, flat; False where `given` does not start like the structure of the outputs."""
+    if isinstance(structure, Mapping):
+        fits = isinstance(given, Mapping) and set(given) == set(structure)
+        return fits and all([_collect(given[key], structure[key], found) for key in sorted(structure)])
+    if isinstance(structure, (list, tuple)):
+        fits = isinstance(given, (list, tuple)) and len(given) == len(structure)
+        return fits and all([_collect(item, part, found) for item, part in zip(given, structure)])
+    found.append(given)
+    return not isinstance(given, Mapping)

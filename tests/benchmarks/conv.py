@@ -101,7 +101,8 @@ def program_calls(threads, only):
         binding = program.bind([a.shape for a in arrays])
         frame = Frame(binding)
         output = np.empty(binding.output_shapes[0], np.float32)
-        frame.patch([a.ctypes.data for a in (*arrays, output)])
+        for index, array in enumerate((*arrays, output)):
+            frame.place(index, array.ctypes.data)
         job = frame.ready((program, frame, arrays, output))
         team.run(job)
         return (lambda: team.run(job),), output
@@ -119,11 +120,14 @@ def program_calls(threads, only):
         walk = {"strides": (stride,) * 2, "padding": ((pad, pad),) * 2, "dilation": (1, 1), "groups": groups}
         x, w = rng.random((n, h, h, c)) - 0.5, rng.random((k, k, c // groups, o)) - 0.5
         forward, y = caller("conv", [x, w], walk)
-        yield name, {
-            "forward": forward,
-            "input gradient": caller("conv_input_gradient", [y, w], {"shape": (h, h), **walk})[0],
-            "kernel gradient": caller("conv_kernel_gradient", [x, y], {"window": (k, k), **walk})[0],
-        }
+        yield (
+            name,
+            {
+                "forward": forward,
+                "input gradient": caller("conv_input_gradient", [y, w], {"shape": (h, h), **walk})[0],
+                "kernel gradient": caller("conv_kernel_gradient", [x, y], {"window": (k, k), **walk})[0],
+            },
+        )
 
 
 def measure(library, threads, only):

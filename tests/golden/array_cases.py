@@ -64,9 +64,7 @@ CASES = {
     "digitize": lambda ops: ops.digitize(LINE, [-1.0, 0.0, 0.5]),
     "bincount": lambda ops: ops.bincount(np.array([1, 5, 1, 0], "int32"), minlength=4),
     "bincount_rows": lambda ops: ops.bincount(np.array([[1, 2], [0, 2]], "int32"), minlength=4),
-    "bincount_weights": lambda ops: ops.bincount(
-        np.array([1, 3, 1], "int32"), weights=np.array([0.5, 1.0, 2.0], "float32")
-    ),
+    "bincount_weights": lambda ops: ops.bincount(np.array([1, 3, 1], "int32"), weights=np.array([0.5, 1.0, 2.0], "float32")),
     "histogram": lambda ops: tuple(ops.histogram(LINE.reshape(-1), bins=5)),
     "histogram_range": lambda ops: tuple(ops.histogram(LINE.reshape(-1), bins=4, range=(-1.0, 0.5))),
     "unique": lambda ops: tuple(ops.unique(TIES, return_index=True, return_inverse=True, return_counts=True)),
@@ -120,7 +118,9 @@ CASES = {
     "eigh": lambda ops: _eigh(ops, DEFINITE),
     "inv": lambda ops: ops.inv(SQUARE),
     "lu_factor": lambda ops: tuple(ops.lu_factor(SQUARE[0])),
-    "norm": lambda ops: tuple(ops.norm(TALL, ord=order, axis=(0, 1)) for order in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)),
+    "norm": lambda ops: tuple(
+        ops.norm(TALL, ord=order, axis=(0, 1)) for order in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
+    ),
     "norm_keep": lambda ops: ops.norm(A, ord="nuc", axis=(0, 2), keepdims=True),
     "norm_vector": lambda ops: tuple(ops.norm(A, ord=order, axis=1) for order in (None, 0, 1, 2, 3, np.inf, -np.inf)),
     "qr": lambda ops: _qr(ops, TALL, "reduced"),
@@ -149,7 +149,9 @@ CASES = {
     "stft_none": lambda ops: tuple(ops.stft(SIGNAL, 10, 4, 16, window=None)),
     "istft": lambda ops: ops.istft(ops.stft(SIGNAL, 12, 4, 16), 12, 4, 16),
     "istft_length": lambda ops: ops.istft(ops.stft(SIGNAL, 12, 4, 16), 12, 4, 16, length=30),
-    "istft_plain": lambda ops: ops.istft(ops.stft(SIGNAL, 12, 4, 12, window=None, center=False), 12, 4, 12, window=None, center=False),
+    "istft_plain": lambda ops: ops.istft(
+        ops.stft(SIGNAL, 12, 4, 12, window=None, center=False), 12, 4, 12, window=None, center=False
+    ),
     "angle": lambda ops: ops.angle(LINE),
     "view_as_real": lambda ops: ops.view_as_real(ops.view_as_complex(WAVE[0].reshape(-1, 2))),
     # images
@@ -199,8 +201,12 @@ CASES = {
     "map_ints": lambda ops: ops.image.map_coordinates(TIES, PLACES[:, :5], 1, fill_mode="nearest"),
     "patches": lambda ops: ops.image.extract_patches(IMAGES[:1], (3, 2), data_format="channels_last"),
     "patches_same": lambda ops: ops.image.extract_patches(IMAGES[:1], 3, strides=2, padding="same", data_format="channels_last"),
-    "patches_dilated": lambda ops: ops.image.extract_patches(IMAGES[:1], 2, strides=1, dilation_rate=2, data_format="channels_last"),
-    "patches_3d": lambda ops: ops.image.extract_patches_3d(IMAGES[:1, ..., None], (1, 2, 2), strides=(1, 2, 1), data_format="channels_last"),
+    "patches_dilated": lambda ops: ops.image.extract_patches(
+        IMAGES[:1], 2, strides=1, dilation_rate=2, data_format="channels_last"
+    ),
+    "patches_3d": lambda ops: ops.image.extract_patches_3d(
+        IMAGES[:1, ..., None], (1, 2, 2), strides=(1, 2, 1), data_format="channels_last"
+    ),
     "pad_images": lambda ops: ops.image.pad_images(IMAGES, 1, 2, target_height=9, target_width=12, data_format="channels_last"),
     "crop_images": lambda ops: ops.image.crop_images(IMAGES, 1, 2, target_height=3, target_width=4, data_format="channels_last"),
     "grayscale": lambda ops: ops.image.rgb_to_grayscale(IMAGES, data_format="channels_last"),

@@ -18,7 +18,11 @@ import array_cases  # noqa: E402
 def described(array):
     """dtype, shape and values with 7 digits."""
     values = array.reshape(-1).tolist()
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "values": [float(f"{v:.7g}") if isinstance(v, float) else v for v in values]}
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "values": [float(f"{v:.7g}") if isinstance(v, float) else v for v in values],
+    }
 
 
 if __name__ == "__main__":

@@ -45,7 +45,12 @@ CASES = [
     *(
         (name, shapes, {"output_size": size})
         for name in ("adaptive_average_pool", "adaptive_max_pool")
-        for shapes, size in [(((2, 10, 3),), (7,)), (((2, 8, 7, 3),), (3, 7)), (((2, 8, 6, 3),), (4, 3)), (((1, 5, 6, 4, 2),), (2, 4, 3))]
+        for shapes, size in [
+            (((2, 10, 3),), (7,)),
+            (((2, 8, 7, 3),), (3, 7)),
+            (((2, 8, 6, 3),), (4, 3)),
+            (((1, 5, 6, 4, 2),), (2, 4, 3)),
+        ]
     ),
 ]
 
@@ -67,8 +72,6 @@ def weights(shape) -> np.ndarray:
 def label(number, case) -> str:
     """Name of a case in the golden file."""
     return f"{number:03d}_{case[0]}"
-
-
 
 
 def result_and_gradients(ops, tape, case, tensors):

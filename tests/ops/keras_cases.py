@@ -281,7 +281,90 @@ def cases() -> list[tuple]:
     add("scatter", [[0, 1], [1, 1], [0, 1]], "@ids:F", (2, 3))
     add("psnr", "@x", "@y", 2.0)
     _crossentropies(add)
+    _inverse_functions(add)
+    _integers_and_sequences(add)
+    _patches(add)
+    _attention(add)
+    _temporal_classification(add)
     return found
+
+
+def _inverse_functions(add):
+    for array in ("@unit", "@special", "@b"):
+        for name in ("arcsin", "arccos"):
+            add(name, array)
+    for array in ("@x", "@special", "@i", "@d"):
+        add("arctan", array)
+    for pair in (("@x", "@y"), ("@special", "@special"), ("@special", 0.0), ("@i", "@j"), ("@x", 2), ("@h", "@h")):
+        add("arctan2", *pair)
+    for array in ("@x", "@steps", "@i", "@i64", "@d"):
+        add("i0", array)
+
+
+def _integers_and_sequences(add):
+    for name in ("gcd", "lcm"):
+        for pair in (("@i", "@j"), ("@j", 6), ("@u8", "@j")):
+            add(name, *pair)
+    add("geomspace", 1.0, 1000.0, 7)
+    add("geomspace", "@pos", 5.0, 4)
+    add("geomspace", -2.0, -16.0, num=4, endpoint=False)
+    add("corrcoef", "@x")
+    add("corrcoef", "@i")
+    short = np.array([1.0, -2.0, 0.5], "float32")
+    for mode in ("valid", "same", "full"):
+        add("correlate", "@v", short, mode=mode)
+        add("correlate", "@v", np.array([3, 1], "int32"), mode=mode)
+    add("view", "@x", "int32")
+    add("view", "@i", "float32")
+    add("view", "@u8", "int16")
+    add("view", "@x", dtype="uint8")
+    add("view", "@x")
+
+
+def _patches(add):
+    rng = np.random.default_rng(8)
+    f = lambda *shape: rng.normal(size=shape).astype("float32")
+    add("depth_to_space", f(2, 2, 3, 8), 2)
+    add("depth_to_space", f(2, 8, 2, 3), 2, data_format="channels_first")
+    add("space_to_depth", f(2, 4, 6, 3), 2)
+    add("space_to_depth", f(2, 3, 4, 6), 2, data_format="channels_first")
+    image = f(2, 3, 7, 6)
+    for kwargs in ({}, {"stride": 2}, {"padding": 1, "stride": (1, 2)}, {"dilation": (2, 1), "padding": (1, 0)}):
+        add("unfold", image, (3, 2), **kwargs)
+    add("fold", f(2, 18, 25), (6, 7), (2, 3))
+    add("fold", f(2, 12, 12), (6, 7), 2, stride=2, padding=(0, 1))
+    add("fold", f(1, 4, 16), (6, 7), 2, dilation=(2, 3))
+    add("rearrange", "@t4", "b h w c -> b (h w) c")
+    add("rearrange", "@t4", "b h w c -> c (b w) h")
+    add("rearrange", "@t4", "b h (w1 w2) c -> (b w2) (w1 c) h", w1=2)
+    add("rearrange", "@x", "a b -> b a")
+
+
+def _attention(add):
+    rng = np.random.default_rng(9)
+    f = lambda *shape: rng.normal(size=shape).astype("float32")
+    query, key, value = f(2, 3, 4, 5), f(2, 6, 4, 5), f(2, 6, 4, 5)
+    mask = rng.integers(0, 2, (2, 1, 3, 6)).astype(bool)
+    mask[..., 0] = True
+    add("dot_product_attention", query, key, value)
+    add("dot_product_attention", query, key, value, mask=mask, scale=0.3)
+    add("dot_product_attention", query, key, value, bias=f(1, 4, 3, 6), is_causal=True)
+    add("dot_product_attention", query, key, value, mask=mask, is_causal=True)
+    add("dot_product_attention", query, f(2, 6, 2, 5), f(2, 6, 2, 5))
+    half = lambda x: x.astype("float16")
+    add("dot_product_attention", half(query), half(key), half(value))
+
+
+def _temporal_classification(add):
+    rng = np.random.default_rng(10)
+    logits = rng.normal(size=(3, 7, 5)).astype("float32") * 2
+    target = np.array([[1, 2, 2], [3, 1, 0], [4, 0, 0]], "int32")
+    labels, steps = np.array([3, 2, 1], "int32"), np.array([7, 5, 6], "int32")
+    add("ctc_loss", target, logits, labels, steps)
+    add("ctc_loss", target % 4, logits, labels, steps, mask_index=4)
+    add("ctc_decode", logits, steps)
+    add("ctc_decode", logits, steps, merge_repeated=False, mask_index=2)
+    add("ctc_decode", logits, steps, strategy="beam_search", beam_width=100, top_paths=2, mask_index=4)
 
 
 def _crossentropies(add):

@@ -1,10 +1,8 @@
-"""Writes golden/keras_ops.npz and golden/signatures.json: what Keras on TensorFlow answers to `keras_cases.py`.
+"""Writes golden/keras_ops.npz: what Keras on TensorFlow answers to `keras_cases.py`.
 
 Run with an environment that has keras and tensorflow: `python tests/ops/make_golden_keras.py`.
 """
 
-import inspect
-import json
 import os
 import sys
 from pathlib import Path
@@ -49,13 +47,6 @@ def main():
     golden = FOLDER / "golden"
     golden.mkdir(exist_ok=True)
     np.savez_compressed(golden / "keras_ops.npz", **arrays)
-    signatures = {
-        f"{module.__name__.rsplit('.', 1)[-1]}.{name}": str(inspect.signature(function))
-        for module in (keras.ops, keras.random)
-        for name, function in sorted(vars(module).items())
-        if callable(function) and not name.startswith("_")
-    }
-    (golden / "signatures.json").write_text(json.dumps({"keras": keras.__version__, "signatures": signatures}, indent=1) + "\n")
     print(f"{len(arrays)} arrays; Keras itself refuses {len(failed)} cases:")
     for name, reason in failed.items():
         print(" ", name, reason.replace("\n", " "))

@@ -31,7 +31,11 @@ def test_segments_of_more_axes():
 
 @pytest.mark.parametrize("reduction", [None, "add", "max", "min", "mul"])
 def test_scatter_update(reduction):
-    x, at, new = RNG.normal(size=(4, 3, 2)).astype("f4"), np.array([[1, 2], [3, 0], [1, 2]], "int32"), RNG.normal(size=(3, 2)).astype("f4")
+    x, at, new = (
+        RNG.normal(size=(4, 3, 2)).astype("f4"),
+        np.array([[1, 2], [3, 0], [1, 2]], "int32"),
+        RNG.normal(size=(3, 2)).astype("f4"),
+    )
     got = check_function(lambda a, b, c: ops.scatter_update(a, b, c, reduction=reduction), x, at, new)[0]
     want = x.copy()
     for place, update in zip(at, new):

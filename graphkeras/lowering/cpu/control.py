@@ -1,8 +1,8 @@
 """Control flow in the program's table: loops and branches are rows like all others, plus a few rows that move on elsewhere.
 
 A row that jumps is an ordinary kernel of the leader which leaves in its first cell how many rows further the program goes on.
-The kernels of a body are lowered as everywhere; only the addresses of what moves with the step (slices of scanned operands, rows of stacked
-results, carried values) are cells that the loop's own kernels set before each step:
+The kernels of a body are lowered as everywhere; only the addresses of what moves with the step (slices of scanned operands, rows
+of stacked results, carried values) are cells that the loop's own kernels set before each step:
 
     enter        step = 0; set the addresses of step 0; on to the exit where there is no step to do
     body ...
@@ -21,8 +21,9 @@ results, carried values) are cells that the loop's own kernels set before each s
     branch 1 ...
 
 Nothing is copied or allocated per step. The address of step i is `first` for i = 0, else that of the odd or the even steps plus
-i // 2 times a stride: scanned operands and stacked results move evenly; a carried value alternates between two places (or walks along its
-history, where that is kept) and starts at the initial value. Every jump looks at the error slot first, so an error ends all loops.
+i // 2 times a stride: scanned operands and stacked results move evenly; a carried value alternates between two places (or walks
+along its history, where that is kept) and starts at the initial value. Every jump looks at the error slot first, so an error ends
+all loops.
 """
 
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ class Region:
 
 @dataclass(frozen=True)
 class _Path:
-    """Where a value lies in each step: (array, element) of step 0, of the odd and of the even ones, and how far two steps move on."""
+    """Where a value lies in each step: (array, element) of step 0, of the odd and of the even ones, and how far two steps go."""
 
     first: tuple
     odd: tuple

@@ -7,7 +7,8 @@ array. Along an axis the tap k of place p lies at
                                                 input gradient: mul = 1, div = stride, off = low,
                                                 t(k) = back - k * dil // div, back = reach
 
-with t(k) in 0 .. reach; in an input gradient only taps with (k * dil) % div == (p * mul + off) % div, the place's *phase*, are read.
+with t(k) in 0 .. reach; in an input gradient only taps with (k * dil) % div == (p * mul + off) % div, the place's *phase*, are
+read.
 
 A unit takes some rows of places (a row is all places along the last axis, or a piece of it), through row ends and images. Where no
 tap can fall outside, the array is read in place; otherwise the rows that a unit needs are copied to scratch with zeros around them.
@@ -134,7 +135,7 @@ class Walk:
 
     @property
     def spread(self) -> int:
-        """Distance of cells for kernels that read few channels of many cells: powers of two would all fall on the same cache lines."""
+        """Distance of cells for kernels that read few channels of many cells: powers of two fall on the same cache lines."""
         item = ITEM[self.dtype]
         return self.channels + 64 // item if self.channels * item % 256 == 0 else self.channels
 
@@ -277,8 +278,8 @@ for more in range(count, full):
     table[slot] = table[(more // TALL) * (2 * TALL)]
     table[slot + TALL] = dump
 """
-"""Addresses of all places of a phase and of their sums, as `gather_strip` wants them; places missing in the last strip are copies of
-its first, whose sums go to `dump`."""
+"""Addresses of all places of a phase and of their sums, as `gather_strip` wants them; places missing in the last strip are
+copies of its first, whose sums go to `dump`."""
 
 
 BLOCKS = """\

@@ -1,8 +1,8 @@
 """Kernel gradients of convolutions: dw[tap, c, o] = sum over places p of x[p at tap, c] * ct[p, o].
 
-The rows of the product are (tap, channel), its columns the filters, and the sum runs over places: in `gather_strip` the segments are
-rows of the image. Places are cut into blocks and blocks into chunks. A unit adds its chunk up, block after block, for some panels of
-filters; a second kernel adds the chunks and hands the result to what is fused behind.
+The rows of the product are (tap, channel), its columns the filters, and the sum runs over places: in `gather_strip` the segments
+are rows of the image. Places are cut into blocks and blocks into chunks. A unit adds its chunk up, block after block, for some
+panels of filters; a second kernel adds the chunks and hands the result to what is fused behind.
 
 Numbers: within a block every element is a sequential chain of fma from 0 over places, blocks are added in order within a chunk, and
 chunks in order. Blocks and chunks depend on the shapes of x and ct alone.

@@ -6,7 +6,7 @@
 
 `rows` points to the int64 addresses of a_0, a_1, ... followed by those of c_0, c_1, ...; `shift` and `c_shift` are bytes added to
 them. As in `strips`, all sums stay in registers and each is a sequential chain of fma from 0; with `onto` not zero it is added
-to c, else it replaces c. Convolutions differ from matrix products by `offsets` alone: the taps of a window, or the rows of an image.
+to c, else it replaces c. Convolutions differ from matrix products by `offsets` alone: the taps of a window, or rows of an image.
 """
 
 from llvmlite import ir

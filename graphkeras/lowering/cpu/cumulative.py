@@ -1,7 +1,7 @@
 """Kernel of cumulative sums and products: LANES lines of the axis side by side, each walked from its beginning (or its end).
 
-Running values are kept in the next wider type and rounded once per element, as the meaning of the ops says; so the bits are the same
-however lines are shared among lanes and threads.
+Running values are kept in the next wider type and rounded once per element, as the meaning of the ops says; so the bits are the
+same however lines are shared among lanes and threads.
 """
 
 from graphkeras.ir.dims import size
@@ -48,7 +48,11 @@ def lower_cumulative(group: Group, name: str, resolve) -> list[LoweredKernel]:
             w.line(f"x = loads_{dtype}({source}, i, {n}, m)" if last and outer != 1 else f"x = loadn_{dtype}({source}, i, m)")
             w.line(f"v = {'add' if sums else 'mul'}(v, cast_{running}(x))")
             rounded = f"cast_{dtype}(v)" if running != dtype else "v"
-            w.line(f"stores_{dtype}({target}, i, {n}, {rounded}, m)" if last and outer != 1 else f"storen_{dtype}({target}, i, {rounded}, m)")
+            w.line(
+                f"stores_{dtype}({target}, i, {n}, {rounded}, m)"
+                if last and outer != 1
+                else f"storen_{dtype}({target}, i, {rounded}, m)"
+            )
             w.line("j += 1")
         w.line("u += 1")
     return [LoweredKernel(name, group.kind, w.text(), tuple(w.args), units, group, flops=group.flops, bytes=group.bytes)]

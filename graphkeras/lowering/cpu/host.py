@@ -11,7 +11,9 @@ What a call raises is kept, and its number goes into the error slot; `HostSite.e
 
 import ctypes
 import itertools
+import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +30,9 @@ _SOURCE = """def kernel(args, lo, hi, scratch):
 """
 _FIRST = 3  # cells of the argument block before the addresses: error slot, entry point, the block itself
 _ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+_Slot = ctypes.c_int64 * 8
 _MADE_IN_PLACE = ("iota", "dim")
+_MOST_PLANS = 64
 
 
 @dataclass(frozen=True)
@@ -70,51 +74,88 @@ class HostCall:
 
     def __post_init__(self):
         self._numbers = itertools.count(1)
-        self._in_memory = [o for o in self.operands if o.base.node.op not in _MADE_IN_PLACE]
+        self._places = sum(o.base.node.op not in _MADE_IN_PLACE for o in self.operands) + len(self.node.specs)
+        self._plans: dict[tuple, _Plan] = {}
+        self._cells = ctypes.c_int64 * (_FIRST + self._places + len(self.dims))
         self._entry = _ENTRY(self._run)  # must live as long as its address is in use
         self.address = ctypes.cast(self._entry, ctypes.c_void_p).value
 
     def _run(self, block, lo, hi, scratch):
-        outputs = len(self.node.specs)
-        count = _FIRST + len(self._in_memory) + outputs + len(self.dims)
-        cells = (ctypes.c_int64 * count).from_address(block)
-        slot = (ctypes.c_int64 * 8).from_address(cells[0])
+        cells = self._cells.from_address(block)
+        slot = _Slot.from_address(cells[0])
         if slot[0]:  # a kernel before this one has failed: the inputs may be anything
             return
         try:
-            addresses = iter(cells[_FIRST : count - len(self.dims)])
-            known = dict(zip(self.dims, cells[count - len(self.dims) :]))
-            self._compute(addresses, known)
+            sizes = tuple(cells[_FIRST + self._places :])
+            plan = self._plans.get(sizes) or self._plan(sizes)
+            addresses = iter(cells[_FIRST : _FIRST + self._places])
+            inputs = [a if isinstance(a, np.ndarray) else a.at(next(addresses), False) for a in plan.inputs]
+            results = op_def(self.node.op).eager(*inputs, **plan.attrs)
+            for array, result in zip(plan.outputs, results if isinstance(results, tuple) else (results,), strict=True):
+                array.at(next(addresses), True)[...] = result
         except BaseException as error:  # Ctrl-C included: nothing may pass through native code
             number = next(self._numbers)
             self.raised[number] = error
             slot[0], slot[1], slot[2], slot[3] = 1, block, 0, number
 
-    def _compute(self, addresses, known):
-        inputs = [self._input(operand, addresses, known) for operand in self.operands]
-        results = op_def(self.node.op).eager(*inputs, **{name: _resolved(v, known) for name, v in self.node.attrs.items()})
-        for spec, result in zip(self.node.specs, results if isinstance(results, tuple) else (results,), strict=True):
-            _array(next(addresses), spec.dtype, _resolved(spec.shape, known))[...] = result
-
-    def _input(self, operand, addresses, known):
-        base, layout = operand.base, operand.layout
-        shape = _resolved(tuple(layout.shape), known)
-        if base.node.op in _MADE_IN_PLACE:
-            made = op_def(base.node.op).eager(**{name: _resolved(v, known) for name, v in base.node.attrs.items()})
-            whole = np.ascontiguousarray(made).reshape(-1)
-        else:
-            whole = _array(next(addresses), base.dtype, _resolved(tuple(base.shape), known)).reshape(-1)
-        strides = [whole.itemsize * s for s in _resolved(tuple(layout.strides), known)]
-        begin = whole[_resolved(layout.offset, known) :]
-        return np.lib.stride_tricks.as_strided(begin, shape, strides, writeable=False)
+    def _plan(self, sizes):
+        known = dict(zip(self.dims, sizes))
+        inputs = [_planned(operand, known) for operand in self.operands]
+        outputs = [_Place.of(spec.dtype, _resolved(tuple(spec.shape), known)) for spec in self.node.specs]
+        attrs = {name: _resolved(v, known) for name, v in self.node.attrs.items()}
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        plan = self._plans[sizes] = _Plan(inputs, outputs, attrs)
+        return plan
 
 
-def _array(address, dtype, shape):
-    dtype = numpy_dtype(dtype)
-    count = int(np.prod(shape, dtype=np.int64))
-    if count == 0:
-        return np.empty(shape, dtype)
-    return np.frombuffer((ctypes.c_char * (count * dtype.itemsize)).from_address(address), dtype).reshape(shape)
+class _Plan(NamedTuple):
+    """A call for known sizes: inputs are places in memory, or arrays that no memory of the program holds."""
+
+    inputs: list
+    outputs: list
+    attrs: dict
+
+
+class _Place(NamedTuple):
+    """Where an array lies, but for its address."""
+
+    dtype: np.dtype
+    memory: type  # of the bytes, for ctypes
+    shape: tuple
+    offset: int = 0
+    strides: tuple | None = None
+
+    @classmethod
+    def of(cls, dtype, shape) -> "_Place":
+        dtype = numpy_dtype(dtype)
+        return cls(dtype, ctypes.c_char * (math.prod(shape) * dtype.itemsize), shape)
+
+    def at(self, address, writeable):
+        """The array at an address."""
+        if 0 in self.shape:
+            return np.empty(self.shape, self.dtype)
+        array = np.ndarray(self.shape, self.dtype, self.memory.from_address(address), self.offset, self.strides)
+        array.flags.writeable = writeable
+        return array
+
+
+def _planned(operand, known):
+    base, layout = operand.base, operand.layout
+    whole = _Place.of(base.dtype, _resolved(tuple(base.shape), known))
+    itemsize = whole.dtype.itemsize
+    strides = tuple(itemsize * s for s in _resolved(tuple(layout.strides), known))
+    place = whole._replace(
+        shape=_resolved(tuple(layout.shape), known), offset=itemsize * _resolved(layout.offset, known), strides=strides
+    )
+    if base.node.op not in _MADE_IN_PLACE:
+        return place
+    made = op_def(base.node.op).eager(**{name: _resolved(v, known) for name, v in base.node.attrs.items()})
+    array = np.empty(place.shape, place.dtype)
+    if array.size:
+        array[...] = np.ndarray(place.shape, place.dtype, np.ascontiguousarray(made), place.offset, strides)
+    array.flags.writeable = False
+    return array
 
 
 def _resolved(value, known):

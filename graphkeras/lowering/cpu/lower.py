@@ -4,8 +4,8 @@ from graphkeras.ir.errors import LoweringError
 from graphkeras.lowering.cpu import cumulative, indexing, pooling, segments, sorting
 from graphkeras.lowering.cpu.column import lower_column
 from graphkeras.lowering.cpu.contraction import lower_contraction
-from graphkeras.lowering.cpu.convolutions import CONVOLUTIONS
 from graphkeras.lowering.cpu.control import lower_control
+from graphkeras.lowering.cpu.convolutions import CONVOLUTIONS
 from graphkeras.lowering.cpu.host import lower_host
 from graphkeras.lowering.cpu.kernel import LoweredKernel
 from graphkeras.lowering.cpu.long_row import is_long_row, lower_long_row

@@ -4,7 +4,9 @@ Forward kernels and the gradient of the mean compute each cell of their result o
 gradient of the maximum adds each window's share to its first maximum, window after window, within one image and some channels.
 """
 
-from graphkeras.ir.dims import size
+import numpy as np
+
+from graphkeras.ir.dims import Dim, size
 from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu.conv_geometry import AXES, indented
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
@@ -12,11 +14,12 @@ from graphkeras.lowering.cpu.source import HALF, short_dtype
 from graphkeras.schedule.groups import Group
 
 WORDS = (
-    "batch", "in_d", "in_h", "in_w", "channels", "out_d", "out_h", "out_w", "k_d", "k_h", "k_w", "s_d", "s_h", "s_w", "low_d", "low_h",
-    "low_w",
+    "batch", "in_d", "in_h", "in_w", "channels", "out_d", "out_h", "out_w", "k_d", "k_h", "k_w", "s_d", "s_h", "s_w",
+    "low_d", "low_h", "low_w",
 )  # fmt: skip
 CHANNELS = 64
 """Channels of a unit of the maximum's gradient."""
+_HELD = 9  # cells of a window that are held in registers
 
 
 def _three(values, fill=1):
@@ -32,14 +35,16 @@ def _words(node: Node, full, pooled) -> list:
 
 def _window(axis) -> str:
     """Cells b .. e of the window at o along an axis."""
-    return f"b_{axis} = max(0, o_{axis} * s_{axis} - low_{axis})\ne_{axis} = min(in_{axis}, o_{axis} * s_{axis} - low_{axis} + k_{axis})\n"
+    first = f"o_{axis} * s_{axis} - low_{axis}"
+    return f"b_{axis} = max(0, {first})\ne_{axis} = min(in_{axis}, {first} + k_{axis})\n"
 
 
 def _over(body: str, low="b_{}", high="e_{}", index="i_{}", limit="in_{}") -> str:
     """`body` for all cells of a box; `at` is the place of the cell's channel 0."""
     loops = [f"for {index.format(a)} in range({low.format(a)}, {high.format(a)}):\n" for a in AXES]
     d, h, w = (index.format(a) for a in AXES)
-    text = f"at = (((image * {limit.format('d')} + {d}) * {limit.format('h')} + {h}) * {limit.format('w')} + {w}) * channels\n" + body
+    planes, lines, cells = map(limit.format, AXES)
+    text = f"at = (((image * {planes} + {d}) * {lines} + {h}) * {cells} + {w}) * channels\n" + body
     for loop in reversed(loops):
         text = loop + indented(text, 1)
     return text
@@ -95,6 +100,43 @@ def _average_gradient(lanes):
     return "t = zero\n" + _over(cell, index="o_{}", limit="out_{}") + _store("y", "to + c", "t", lanes)
 
 
+def _places(window) -> str:
+    """Places at0, at1, ... of the cells of a window that lies inside."""
+    text = "line = in_w * channels\nat = ((image * in_d + o_d * s_d) * in_h + o_h * s_h) * line + o_w * s_w * channels\n"
+    for number, (d, h, w) in enumerate(np.ndindex(*window)):
+        text += f"at{number} = at + ({d} * in_h + {h}) * line + {w} * channels\n"
+    return text
+
+
+def _held(window, lanes) -> str:
+    """All cells of a window in vectors v0, v1, ..., and their maximum."""
+    count = int(np.prod(window))
+    text = "".join(f"v{k} = {_load('x', f'at{k} + c', lanes)}\n" for k in range(count))
+    return text + "m = v0\n" + "".join(f"m = max(m, v{k})\n" for k in range(1, count))
+
+
+def _inside_max_pool(window) -> str:
+    def body(lanes):
+        return _held(window, lanes) + _store("y", "to + c", "m", lanes)
+
+    return _rows("out", lambda axis: _places(window) if axis == "w" else "", body)
+
+
+def _inside_max_gradient(window, overlapping) -> str:
+    def body(lanes):
+        text = _held(window, lanes) + f"g = {_load('z', 'to + c', lanes)}\n"
+        for k in range(int(np.prod(window))):
+            share = "select(hit, g, zero)"
+            share = f"add({_load('y', f'at{k} + c', lanes)}, {share})" if overlapping else share
+            text += f"hit = or_(eq(v{k}, m), ne(v{k}, v{k}))\n" + _store("y", f"at{k} + c", share, lanes)
+            text += "g = select(hit, zero, g)\n"
+        return text
+
+    # Windows that tile the image write every cell, so it need not be cleared.
+    tiled = "" if overlapping else " and ".join(f"k_{a} == s_{a} and out_{a} * s_{a} == in_{a}" for a in AXES)
+    return _images(body, lambda axis: _places(window) if axis == "w" else "", tiled)
+
+
 def _rows(target, ranges, body) -> str:
     """A unit is a row of the `target` grid ("out" or "in"); `ranges(axis)` finds what each of its cells reads."""
     o = "o" if target == "out" else "i"
@@ -120,9 +162,10 @@ def _containing(axis) -> str:
     )
 
 
-def _images(body) -> str:
-    """A unit is an image and some of its channels: cleared, then every window in turn."""
-    windows = _window("w") + "to = (((image * out_d + o_d) * out_h + o_h) * out_w + o_w) * channels\nc = first\n" + _vectors(body, "end")
+def _images(body, ranges=_window, clean="") -> str:
+    """A unit is an image and some of its channels: cleared (unless `clean` holds), then every window in turn."""
+    windows = ranges("w")
+    windows += "to = (((image * out_d + o_d) * out_h + o_h) * out_w + o_w) * channels\nc = first\n" + _vectors(body, "end")
     return (
         f"""\
 blocks = (channels + {CHANNELS} - 1) // {CHANNELS}
@@ -130,7 +173,10 @@ for unit in range(lo, hi):
     image = unit // blocks
     first = (unit - image * blocks) * {CHANNELS}
     end = min(channels, first + {CHANNELS})
-    for cell in range(image * in_d * in_h * in_w, (image + 1) * in_d * in_h * in_w):
+    cells = in_d * in_h * in_w
+    if {clean or "False"}:
+        cells = 0
+    for cell in range(image * cells, (image + 1) * cells):
         c = first
         while c + LANES <= end:
             store_T(y, cell * channels + c, zero)
@@ -139,8 +185,8 @@ for unit in range(lo, hi):
             storen_T(y, cell * channels + c, zero, end - c)
     for o_d in range(out_d):
 """
-        + indented(_window("d") + "for o_h in range(out_h):\n", 2)
-        + indented(_window("h") + "for o_w in range(out_w):\n", 3)
+        + indented(ranges("d") + "for o_h in range(out_h):\n", 2)
+        + indented(ranges("h") + "for o_w in range(out_w):\n", 3)
         + indented(windows, 4)
     )
 
@@ -154,15 +200,28 @@ _BODIES = {
 }
 
 
-def source(op: str, dtype: str) -> str:
-    """Canonical source of a pooling kernel."""
+def source(op: str, dtype: str, window: tuple | None = None, overlapping: bool = True) -> str:
+    """Canonical source of a pooling kernel; with `window`, of one for small windows that all lie inside."""
     compute = "f32" if dtype in HALF else dtype
     pointers = ("x", "z", "y") if op in ("max_pool_pick", "max_pool_gradient") else ("x", "y")
     lines = [f"{name} = ptr_T(args[{i}])" for i, name in enumerate(pointers, 1)]
     lines += [f"{name} = args[{i}]" for i, name in enumerate(WORDS, 1 + len(pointers))]
     lines += ["zero = const_C(0)", "yes = eq(zero, zero)"]
-    text = "def kernel(args, lo, hi, scratch):\n" + indented("\n".join(lines) + "\n" + _BODIES[op], 1)
+    body = _BODIES[op]
+    if window is not None and op == "max_pool":
+        body = _inside_max_pool(window)
+    elif window is not None and op == "max_pool_gradient":
+        body = _inside_max_gradient(window, overlapping)
+    text = "def kernel(args, lo, hi, scratch):\n" + indented("\n".join(lines) + "\n" + body, 1)
     return text.replace("_T(", f"_{dtype}(").replace("_C(", f"_{compute}(")
+
+
+def _small_window(attrs) -> tuple:
+    """(window, whether windows overlap) where it is small and needs no padding, as most are; else nothing."""
+    window = tuple(_three(attrs["window"]))
+    if any(isinstance(d, Dim) for d in window) or np.prod(window) > _HELD or any(p != (0, 0) for p in attrs["padding"]):
+        return ()
+    return window, any(k > s for k, s in zip(window, _three(attrs["strides"])))
 
 
 def lower_pooling(group: Group, name: str, resolve) -> list[LoweredKernel]:
@@ -182,7 +241,7 @@ def lower_pooling(group: Group, name: str, resolve) -> list[LoweredKernel]:
         units = size(pooled[:-2])
     arrays = [Address.of(base, layout.offset) for base, layout in map(resolve, inputs)]
     args = (*arrays, Address.of(Value(node)), *_words(node, full, pooled))
-    text = source(node.op, short_dtype(node.specs[0].dtype))
+    text = source(node.op, short_dtype(node.specs[0].dtype), *_small_window(node.attrs))
     return [LoweredKernel(name, group.kind, text, args, units, group, flops=group.flops, bytes=group.bytes)]
 
 

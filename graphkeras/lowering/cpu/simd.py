@@ -29,7 +29,7 @@ holds the same names for running a kernel un-jitted. The language:
     strip_tall_T strip_low_T strip_row_T rows times a panel, the core of matrix multiplication: see `strips`
     gather_strip_T                      the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address
-    report(args, code, position, value) error slot, first writer wins;  call_kernel(address, args_address, lo, hi, scratch)
+    report(args, code, position, value) error slot, least code and position win;  call_kernel(address, args_address, lo, hi, scratch)
 
 f16 and bf16 are computed as f32 vectors: loading widens, storing and `cast_f16` / `cast_bf16` round to nearest even.
 """
@@ -311,16 +311,31 @@ def _philox(e, *operands):
 
 
 def _report(e, args, code, position, value):
-    """The thread that turns the code from 0 to its own owns the slot; args identifies the kernel among the program's."""
+    """Keeps the least (code, position) of the first kernel that reports: shares of a kernel run in any order, the error is the same.
+
+    args identifies the kernel among the program's. Cell 7 of the slot is a lock; nobody waits for it but who has an error to report.
+    """
     b = e.b
     slot = b.inttoptr(b.load(args), I64.as_pointer())
-    pair = b.cmpxchg(slot, I64(0), code, ordering="acq_rel", failordering="acquire")
-    with b.if_then(b.extract_value(pair, 1), likely=False):
+    cell = lambda index: b.gep(slot, [I64(index)])
+    lock = cell(7)
+    waiting, owning = b.append_basic_block("report.wait"), b.append_basic_block("report.own")
+    b.branch(waiting)
+    b.position_at_end(waiting)
+    b.cbranch(b.extract_value(b.cmpxchg(lock, I64(0), I64(1), ordering="acq_rel", failordering="monotonic"), 1), owning, waiting)
+    b.position_at_end(owning)
+    own = b.ptrtoint(args, I64)
+    known = b.load(slot)
+    earlier = b.icmp_signed("<", position, b.load(cell(2)))
+    before = b.or_(b.icmp_signed("<", code, known), b.and_(b.icmp_signed("==", code, known), earlier))
+    is_ours = b.icmp_signed("==", b.load(cell(1)), own)
+    with b.if_then(b.or_(b.icmp_signed("==", known, I64(0)), b.and_(is_ours, before))):
         if isinstance(value.type, ir.FloatType):
             value = b.fpext(value, ir.DoubleType())
         bits = value if value.type == I64 else b.bitcast(value, I64)
-        for index, word in enumerate([b.ptrtoint(args, I64), position, bits], 1):
-            b.store(word, b.gep(slot, [I64(index)]))
+        for index, word in enumerate([code, own, position, bits]):
+            b.store(word, cell(index))
+    b.store_atomic(I64(0), lock, "release", 8)
 
 
 def _report_typing(args, code, position, value):

@@ -383,7 +383,7 @@ def _philox(k0, k1, c_lo, c_hi):
 
 def _report(args, code, position, value):
     slot = Pointer("i64", args[0])
-    if slot[0] == 0:
+    if slot[0] == 0 or (slot[1] == args.address and (code, position) < (slot[0], slot[2])):
         bits = np.float64(value).view(np.int64) if isinstance(value, float | np.floating) else value
         slot[0], slot[1], slot[2], slot[3] = code, args.address, position, bits
 

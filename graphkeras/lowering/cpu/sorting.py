@@ -2,8 +2,8 @@
 
 Elements become integer keys in the order of `graphkeras.ops.sorting_records` (NaN last, the two zeros equal). Keys of up to 32 bits
 share one word with the element's place, so that one array is sorted and no two words are equal; wider keys have their places beside
-them. Up to `FEW` elements are inserted one by one; more go through a least-significant-digit radix sort, bytes that all keys share being
-left out. Both are stable, so the result does not depend on which of them ran. A unit is one line along the axis.
+them. Up to `FEW` elements are inserted one by one; more go through a least-significant-digit radix sort, bytes that all keys
+share being left out. Both are stable, so the result does not depend on which of them ran. A unit is one line along the axis.
 """
 
 from graphkeras.ir.dims import size
@@ -54,7 +54,9 @@ def _line_keys(w: Writer, dtype: str, source: str, n: str, step: str, wide: bool
     w.line("j = 0")
     with w.block(f"while j < {n}:"):
         w.line(f"m = min({n} - j, LANES)")
-        w.line(f"v = loadn_{dtype}({source}, o + j, m)" if step == "1" else f"v = loads_{dtype}({source}, o + j * {step}, {step}, m)")
+        w.line(
+            f"v = loadn_{dtype}({source}, o + j, m)" if step == "1" else f"v = loads_{dtype}({source}, o + j * {step}, {step}, m)"
+        )
         _key(w, dtype, "v", descending)
         if wide:
             w.line("storen_i64(c, j, iota(j), m)")
@@ -151,7 +153,9 @@ def _places(wide: bool) -> str:
 
 def _finished(w: Writer, group: Group, name: str, units, scratch) -> list[LoweredKernel]:
     return [
-        LoweredKernel(name, group.kind, w.text(), tuple(w.args), units, group, scratch=scratch, flops=group.flops, bytes=group.bytes)
+        LoweredKernel(
+            name, group.kind, w.text(), tuple(w.args), units, group, scratch=scratch, flops=group.flops, bytes=group.bytes
+        )
     ]
 
 
@@ -186,7 +190,9 @@ def lower_sort(group: Group, name: str, resolve) -> list[LoweredKernel]:
             else:
                 w.line("v = cast_i32(k)")
             kept = word if node.op == "sort" else "i32"
-            w.line(f"storen_{kept}({target}, o + j, v, m)" if step == "1" else f"stores_{kept}({target}, o + j * {step}, {step}, v, m)")
+            w.line(
+                f"storen_{kept}({target}, o + j, v, m)" if step == "1" else f"stores_{kept}({target}, o + j * {step}, {step}, v, m)"
+            )
             w.line("j += LANES")
         w.line("u += 1")
     return _finished(w, group, name, outer * inner, _scratch(x.shape[axis], wide))

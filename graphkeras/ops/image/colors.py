@@ -46,7 +46,12 @@ def _float_channels(images, data_format):
     frame = Images(images, data_format)
     x = frame.tensor
     if not is_float(x.dtype):
-        raise DTypeError("Invalid images dtype: expected float dtype.", got=f"images {x.spec}", expected="a float dtype", mend="cast and scale the images to [0, 1]")
+        raise DTypeError(
+            "Invalid images dtype: expected float dtype.",
+            got=f"images {x.spec}",
+            expected="a float dtype",
+            mend="cast and scale the images to [0, 1]",
+        )
     if x.spec.shape[-1] != 3:
         raise ArgumentError("Invalid channel size: expected 3.", got=f"images {x.spec}", expected="3 channels")
     return frame, x, [cut(x, 3, i, i + 1) for i in range(3)]
@@ -68,7 +73,7 @@ def rgb_to_hsv(images, data_format=None):
     [[[0.3333333432674408, 1.0, 1.0]]]
     """
     frame, x, (r, g, b) = _float_channels(images, data_format)
-    number = lambda v: scalar_like(v, x)  # noqa: E731
+    number = lambda v: scalar_like(v, x)
     value = prim.maximum(prim.maximum(r, g), b)
     span = value - prim.minimum(prim.minimum(r, g), b)
     grey, black = prim.equal(span, number(0)), prim.less_equal(value, number(0))
@@ -100,8 +105,8 @@ def hsv_to_rgb(images, data_format=None):
     [[[1.0, 0.0, 0.0]]]
     """
     frame, x, (hue, saturation, value) = _float_channels(images, data_format)
-    number = lambda v: scalar_like(v, x)  # noqa: E731
-    clipped = lambda v: prim.minimum(prim.maximum(v, number(0)), number(1))  # noqa: E731
+    number = lambda v: scalar_like(v, x)
+    clipped = lambda v: prim.minimum(prim.maximum(v, number(0)), number(1))
     sixth = hue * number(6)
     channels = (
         clipped(prim.absolute(sixth - number(3)) - number(1)),

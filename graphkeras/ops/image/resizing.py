@@ -1,7 +1,5 @@
 """Resizing, and scaling with translation: along each axis every output is a weighted sum of a few inputs."""
 
-
-
 import numpy as np
 
 from graphkeras.ir.dims import size as size_of
@@ -127,8 +125,8 @@ def resize(
     Args:
         images: Image of rank 3 or batch of rank 4, of known height and width.
         size: (height, width) of the result.
-        interpolation: "bilinear", "nearest", "lanczos3", "lanczos5", "bicubic" or "area". The centres of the first and last pixel lie
-            half a pixel inside the border.
+        interpolation: "bilinear", "nearest", "lanczos3", "lanczos5", "bicubic" or "area". The centres of the first and last pixel
+            lie half a pixel inside the border.
         antialias: Whether smaller images are made from all pixels, not only from neighbours.
         crop_to_aspect_ratio: Whether to cut a centred part of the aspect ratio of `size` first.
         pad_to_aspect_ratio: Whether to fill up to the aspect ratio of `size` first.
@@ -177,7 +175,12 @@ def resize(
 def _aspect(x, size):
     """Height and width, and those with the aspect ratio of `size` that keep one of them."""
     height, width = known_sizes(x, "resize")
-    return height, width, int(np.float32(width * size[0]) / np.float32(size[1])), int(np.float32(height * size[1]) / np.float32(size[0]))
+    return (
+        height,
+        width,
+        int(np.float32(width * size[0]) / np.float32(size[1])),
+        int(np.float32(height * size[1]) / np.float32(size[0])),
+    )
 
 
 def _cropped(x, size):
@@ -218,7 +221,9 @@ def scale_and_translate(images, output_shape, scale, translation, spatial_dims, 
     """
     require_choice("method", method, tuple(_METHODS))
     x = as_tensor(images)
-    scale, translation = (np.asarray(static_array(v, "the scale and the translation"), np.float64) for v in promote(scale, translation))
+    scale, translation = (
+        np.asarray(static_array(v, "the scale and the translation"), np.float64) for v in promote(scale, translation)
+    )
     result = prim.cast(x, dtype="float32") if x.dtype in INTEGERS else x
     for i, axis in enumerate(spatial_dims):
         axis %= x.ndim

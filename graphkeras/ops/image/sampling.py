@@ -72,7 +72,8 @@ def map_coordinates(inputs, coordinates, order, fill_mode="constant", fill_value
         raise ShapeError("Invalid coordinates rank: expected at least rank 2.", got=str(places.spec), expected="(R, ...)")
     if places.spec.shape[0] != x.ndim:
         raise ShapeError(
-            "First dim of `coordinates` must be the same as the rank of `inputs`.", got=f"inputs {x.spec}, coordinates {places.spec}"
+            "First dim of `coordinates` must be the same as the rank of `inputs`.",
+            got=f"inputs {x.spec}, coordinates {places.spec}",
         )
     require_choice("fill_mode", fill_mode, _MAP_FILL_MODES)
     if order not in (0, 1):
@@ -125,8 +126,8 @@ def _wrapped(place, size, mode):
     """Fractional places brought inside [0, size - 1], as TensorFlow's ImageProjectiveTransformV3 does it."""
     if mode == "constant":
         return place
-    number = lambda v: scalar_like(v, place)  # noqa: E731
-    whole = lambda v: prim.select(prim.less(v, number(0)), prim.ceil(v), prim.floor(v))  # noqa: E731
+    number = lambda v: scalar_like(v, place)
+    whole = lambda v: prim.select(prim.less(v, number(0)), prim.ceil(v), prim.floor(v))
     last, below = size - 1, prim.less(place, number(0))
     above = prim.greater(place, number(last))
     if mode == "reflect" and size > 1:
@@ -147,7 +148,7 @@ def _projected(images, transforms, interpolation, fill_mode, fill_value):
     """(N, H, W, C) images read at the places to which the (N, 8) or (1, 8) transforms send each pixel of the result."""
     height, width = known_sizes(images, "affine_transform")
     count, channels = images.spec.shape[0], images.spec.shape[-1]
-    part = lambda i: prim.reshape(cut(transforms, 1, i, i + 1), shape=(transforms.spec.shape[0], 1, 1))  # noqa: E731
+    part = lambda i: prim.reshape(cut(transforms, 1, i, i + 1), shape=(transforms.spec.shape[0], 1, 1))
     a0, a1, a2, b0, b1, b2, c0, c1 = map(part, range(8))
     x = iota((1, 1, width), 2, transforms.dtype, like=transforms)
     y = iota((1, height, 1), 1, transforms.dtype, like=transforms)
@@ -226,7 +227,7 @@ def _exact(numbers):
 
 def _homography(start, end):
     """(N, 8) transforms that send the end points to the start points: a linear system of 8 equations each."""
-    coordinate = lambda points, i, k: prim.reshape(points[:, i, k], shape=(points.spec.shape[0],))  # noqa: E731
+    coordinate = lambda points, i, k: prim.reshape(points[:, i, k], shape=(points.spec.shape[0],))
     rows, targets = [], []
     for i in range(4):
         x, y = coordinate(end, i, 0), coordinate(end, i, 1)

@@ -46,12 +46,16 @@ def _windows(x, axis, window, stride, dilation, padding):
     low = 0
     if padding == "same":
         if isinstance(size, Dim):
-            raise ShapeError("extract_patches: padding 'same' needs sizes known when the graph is built.", got=str(x.spec), expected="fixed sizes")
+            raise ShapeError(
+                "extract_patches: padding 'same' needs sizes known when the graph is built.",
+                got=str(x.spec),
+                expected="fixed sizes",
+            )
         count = -(-size // stride)
         total = max((count - 1) * stride + extent - size, 0)
         low = total // 2
         if total:
-            widths = lambda n: tuple(n if a == axis else 0 for a in range(x.ndim))  # noqa: E731
+            widths = lambda n: tuple(n if a == axis else 0 for a in range(x.ndim))
             x = prim.pad(x, scalar_like(0, x), low=widths(low), high=widths(total - low))
             size = size + total
     count = (size - extent) // stride + 1
@@ -145,7 +149,9 @@ def gaussian_blur(images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=None
     frame = Images(images, data_format)
     x = frame.tensor
     if not is_float(x.dtype):
-        raise DTypeError("gaussian_blur: needs float images.", got=f"images {x.spec}", expected="a float dtype", mend="convert with ops.cast")
+        raise DTypeError(
+            "gaussian_blur: needs float images.", got=f"images {x.spec}", expected="a float dtype", mend="convert with ops.cast"
+        )
     sigmas = tuple(sigma) if isinstance(sigma, (tuple, list)) else (sigma, sigma)
     for axis, deviation in ((1, sigmas[1]), (2, sigmas[0])):
         size = int(kernel_size[axis - 1])
@@ -201,7 +207,7 @@ def ssim(image1, image2, max_val=1.0, filter_size=11, filter_sigma=1.5, k1=0.01,
     dtype = result_type(frames[0].tensor.dtype, float)
     x, y = (prim.cast(f.tensor, dtype=dtype) for f in frames)
     window = _gaussian(filter_size, filter_sigma)
-    smooth = lambda v: _filtered(_filtered(v, window, 1), window, 2)  # noqa: E731
+    smooth = lambda v: _filtered(_filtered(v, window, 1), window, 2)
     c1, c2 = (k1 * max_val) ** 2, (k2 * max_val) ** 2
     mx, my = smooth(x), smooth(y)
     sx, sy, sxy = smooth(x * x) - mx * mx, smooth(y * y) - my * my, smooth(x * y) - mx * my

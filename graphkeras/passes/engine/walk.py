@@ -27,3 +27,20 @@ def deep_rewrite(graph: Graph, make_transform: Callable[[Graph], Callable]) -> G
     rewritten = graph.rewrite(visit)
     same = rewritten.outputs == graph.outputs and rewritten.effects == graph.effects
     return graph if same else rewritten
+
+
+def at_every_level(graph: Graph, change: Callable[[Graph], Graph]) -> Graph:
+    """`change` applied to a graph, then to the graphs inside its nodes. What it leaves as it is stays the same object."""
+    graph = change(graph)
+
+    def visit(node, inputs):
+        if not node.subgraphs:
+            return None
+        subgraphs = tuple(at_every_level(sub, change) for sub in node.subgraphs)
+        if all(new is old for new, old in zip(subgraphs, node.subgraphs)):
+            return None
+        return make_node(node.op, inputs, node.attrs, origin=node.origin, subgraphs=subgraphs).outputs
+
+    rewritten = graph.rewrite(visit)
+    same = rewritten.outputs == graph.outputs and rewritten.effects == graph.effects
+    return graph if same else rewritten

@@ -7,28 +7,12 @@ from graphkeras.ir.node import Attrs, Node, Value
 from graphkeras.ir.origin import origin_scope
 from graphkeras.ir.registry import make_node, op_def
 from graphkeras.passes.engine import PassContext
+from graphkeras.passes.engine.walk import at_every_level
 from graphkeras.trace.subgraph import rebuilt
 
 _SHARED = ("constant", "dim", "iota")
 _HOISTED = ("elementwise", "reduction", "contraction", "composite")
 _MAY_FAIL = ("check_range",)
-
-
-def _everywhere(graph: Graph, change) -> Graph:
-    """`change(graph) -> graph` at every level, the outermost first."""
-    graph = change(graph)
-
-    def visit(node, inputs):
-        if not node.subgraphs:
-            return None
-        subgraphs = tuple(_everywhere(sub, change) for sub in node.subgraphs)
-        if all(new is old for new, old in zip(subgraphs, node.subgraphs)):
-            return None
-        return make_node(node.op, inputs, node.attrs, origin=node.origin, subgraphs=subgraphs).outputs
-
-    rewritten = graph.rewrite(visit)
-    same = rewritten.outputs == graph.outputs and rewritten.effects == graph.effects
-    return graph if same else rewritten
 
 
 # ---- merging --------------------------------------------------------------------------------------------------------
@@ -39,7 +23,7 @@ def merge_scans(graph: Graph, context: PassContext) -> Graph:
 
     That is what gradients leave: the forward scan, and the same scan once more with what the backward one needs.
     """
-    return _everywhere(graph, lambda g: _merged(g, context))
+    return at_every_level(graph, lambda g: _merged(g, context))
 
 
 def _merged(graph, context):
@@ -94,7 +78,7 @@ def _results_in(node, whole, ys):
 def prune_control(graph: Graph, context: PassContext) -> Graph:
     """Takes away what control nodes do not need: results nobody reads with the work behind them, captures and scanned operands
     nobody uses or that come twice, carried values that never change, and constants among the captures."""
-    return _everywhere(graph, lambda g: _pruned(g, context))
+    return at_every_level(graph, lambda g: _pruned(g, context))
 
 
 @dataclass
@@ -247,7 +231,7 @@ def _without_twins(graph, placeholders, operands) -> Graph:
 
 def hoist_invariants(graph: Graph, context: PassContext) -> Graph:
     """Takes out of loops what is the same in every step. What may fail stays, for a loop may have no step at all."""
-    return _everywhere(graph, lambda g: _hoisted(g, context))
+    return at_every_level(graph, lambda g: _hoisted(g, context))
 
 
 def _hoisted(graph, context):
