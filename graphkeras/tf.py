@@ -1,7 +1,7 @@
 """The TensorFlow names that the book's chapters 2, 3 and 7 use, as aliases: `import graphkeras.tf as tf`.
 
-Everything else raises an AttributeError that names what to use instead. This is no TensorFlow: it lets notebooks run with only their
-import lines changed.
+Everything else raises an AttributeError that names what to use instead. This is no TensorFlow: it lets notebooks run with only
+their import lines changed.
 """
 
 import graphkeras as keras
@@ -18,9 +18,9 @@ from graphkeras.trace.dispatch import convert_to_tensor as _convert
 bfloat16, float16, float32, float64 = "bfloat16", "float16", "float32", "float64"
 int8, int16, int32, int64 = "int8", "int16", "int32", "int64"
 uint8, uint16, uint32, uint64 = "uint8", "uint16", "uint32", "uint64"
-bool = "bool"  # noqa: A001 - tf.bool
+bool = "bool"
 
-abs, add, argmax, argmin, cast, concat = _ops.abs, _ops.add, _ops.argmax, _ops.argmin, _ops.cast, _ops.concatenate  # noqa: A001
+abs, add, argmax, argmin, cast, concat = _ops.abs, _ops.add, _ops.argmax, _ops.argmin, _ops.cast, _ops.concatenate
 convert_to_tensor, divide, equal, exp, expand_dims = _ops.convert_to_tensor, _ops.divide, _ops.equal, _ops.exp, _ops.expand_dims
 matmul, maximum, minimum, multiply, ones, ones_like = (
     _ops.matmul, _ops.maximum, _ops.minimum, _ops.multiply, _ops.ones, _ops.ones_like,
@@ -115,17 +115,18 @@ random = _Namespace("random", normal=_random.normal, uniform=_random.uniform)
 nn = _Namespace("nn", relu=_ops.relu, sigmoid=_ops.sigmoid, softmax=_ops.softmax, tanh=_ops.tanh)
 math = _Namespace(
     "math",
-    abs=abs, add=add, argmax=argmax, argmin=argmin, divide=divide, equal=equal, exp=exp, log=_ops.log, maximum=maximum, minimum=minimum,
-    multiply=multiply, reduce_max=reduce_max, reduce_mean=reduce_mean, reduce_min=reduce_min, reduce_prod=reduce_prod,
-    reduce_sum=reduce_sum, sigmoid=sigmoid, sqrt=sqrt, square=square, subtract=subtract, tanh=tanh,
+    abs=abs, add=add, argmax=argmax, argmin=argmin, divide=divide, equal=equal, exp=exp, log=_ops.log, maximum=maximum,
+    minimum=minimum, multiply=multiply, reduce_max=reduce_max, reduce_mean=reduce_mean, reduce_min=reduce_min,
+    reduce_prod=reduce_prod, reduce_sum=reduce_sum, sigmoid=sigmoid, sqrt=sqrt, square=square, subtract=subtract, tanh=tanh,
 )  # fmt: skip
 
 __all__ = [
     "GradientTape", "Tensor", "Variable", "abs", "add", "argmax", "argmin", "bfloat16", "bool", "cast", "concat", "constant",
-    "convert_to_tensor", "data", "divide", "equal", "exp", "expand_dims", "float16", "float32", "float64", "function", "int16", "int32",
-    "int64", "int8", "keras", "math", "matmul", "maximum", "minimum", "multiply", "nn", "one_hot", "ones", "ones_like", "random",
-    "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "reshape", "shape", "sigmoid", "sqrt", "square", "squeeze",
-    "stack", "subtract", "tanh", "tensordot", "transpose", "uint16", "uint32", "uint64", "uint8", "where", "zeros", "zeros_like",
+    "convert_to_tensor", "data", "divide", "equal", "exp", "expand_dims", "float16", "float32", "float64", "function", "int16",
+    "int32", "int64", "int8", "keras", "math", "matmul", "maximum", "minimum", "multiply", "nn", "one_hot", "ones", "ones_like",
+    "random", "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_sum", "reshape", "shape", "sigmoid", "sqrt",
+    "square", "squeeze", "stack", "subtract", "tanh", "tensordot", "transpose", "uint16", "uint32", "uint64", "uint8", "where",
+    "zeros", "zeros_like",
 ]  # fmt: skip
 
 

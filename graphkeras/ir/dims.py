@@ -68,6 +68,10 @@ class Dim:
         return _sum((self, -1))
 
     def __mul__(self, other):
+        if type(other) is int:  # most often, and then the order of the terms stays
+            if other in (0, 1):
+                return self if other else 0
+            return _ordered(tuple((monomial, other * coefficient) for monomial, coefficient in self.terms))
         if not _is_size(other):
             return NotImplemented
         terms: dict = {}
@@ -173,6 +177,13 @@ class Dim:
             sign = "-" if coefficient < 0 else "+"
             text += (f" {sign} " if text else ("-" if coefficient < 0 else "")) + "*".join(factors)
         return text
+
+
+def _ordered(terms) -> Dim:
+    """The dimension of terms that are in order already."""
+    dim = Dim.__new__(Dim)
+    dim.terms, dim._hash = terms, hash(terms)
+    return dim
 
 
 def _is_size(value) -> bool:
@@ -287,6 +298,10 @@ def divide_exactly(dividend, divisor):
             return 1
         return None
     (monomial, coefficient) = divisor_terms[0]
+    if not monomial:
+        if any(c % coefficient for _, c in dividend.terms):
+            return None
+        return _ordered(tuple((m, c // coefficient) for m, c in dividend.terms))
     terms: dict = {}
     for m, c in _terms(dividend):
         powers = dict(m)

@@ -88,7 +88,6 @@ class OpDef:
         samples, errors: inputs for the generic tests.
         effects: effect names that every node of this op has.
         commutes: True where the two inputs may be exchanged.
-        numeric_inputs: False where the sweep must not draw random numbers beyond the samples.
     """
 
     name: str

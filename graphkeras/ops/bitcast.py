@@ -18,8 +18,8 @@ def _infer(x, *, dtype):
     last = x.shape[-1] if x.rank else None
     if last is None or (not isinstance(last, Dim) and last * old % new):
         raise ShapeError(
-            f"Cannot view array of shape {x.keras_shape} and dtype {x.dtype} as dtype {dtype} because the total number of bytes is not "
-            "divisible by the new itemsize.",
+            f"Cannot view array of shape {x.keras_shape} and dtype {x.dtype} as dtype {dtype} because the total number "
+            "of bytes is not divisible by the new itemsize.",
             got=show([x]),
             expected=f"a last axis whose size is a multiple of {new // old}" if new > old else "rank 1 or more",
             mend="reshape or pad the last axis first",

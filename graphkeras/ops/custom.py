@@ -40,7 +40,10 @@ def _vjp(ct, *values, inputs, pull_back):
     outputs = (len(values) - inputs) // 2
     found = values[inputs + outputs :]
     cts = ct if isinstance(ct, tuple) else (ct,)
-    cts = [prim.broadcast_to(prim.cast(0.0, dtype=y.dtype), shape=y.spec.shape) if c is None else c for c, y in zip(cts, found, strict=True)]
+    cts = [
+        prim.broadcast_to(prim.cast(0.0, dtype=y.dtype), shape=y.spec.shape) if c is None else c
+        for c, y in zip(cts, found, strict=True)
+    ]
     pulled = pull_back(cts, values[:inputs])
     if len(pulled) != inputs:
         raise GradientError(
@@ -67,9 +70,9 @@ def custom_gradient(f):
     """Decorator for a function that defines its own gradient.
 
     Args:
-        f: Function of tensors that returns a pair: its output (or a nested structure of outputs), and a function from the cotangents
-            of the outputs to those of the inputs, a tensor or a tuple of them. That function is called as `grad(*upstream)`, or as
-            `grad(*args, upstream=upstream)` where `upstream` is a keyword that must be given.
+        f: Function of tensors that returns a pair: its output (or a nested structure of outputs), and a function from the
+            cotangents of the outputs to those of the inputs, a tensor or a tuple of them. That function is called as
+            `grad(*upstream)`, or as `grad(*args, upstream=upstream)` where `upstream` is a keyword that must be given.
 
     Returns:
         A function of tensors that returns the output alone.

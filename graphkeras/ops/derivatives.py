@@ -5,7 +5,8 @@ def jvp(fun, primals, tangents, has_aux=False):
     """The value of a function and its directional derivative.
 
     Args:
-        fun: A function of tensors that returns a tensor or a nested structure of them (a pair of that and anything, with `has_aux`).
+        fun: A function of tensors that returns a tensor or a nested structure of them (a pair of that and anything, with
+            `has_aux`).
         primals: List or tuple of arguments.
         tangents: List or tuple of directions, in the structure of `primals`.
         has_aux: Whether `fun` returns a pair.

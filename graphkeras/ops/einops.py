@@ -36,7 +36,9 @@ def rearrange(tensor, pattern, **axes_lengths):
     tensor = as_tensor(tensor)
     sides = re.split(r"\s*->\s*", pattern.strip())
     if len(sides) != 2:
-        raise ArgumentError(f"rearrange: {pattern!r} has no two sides.", got=repr(pattern), expected="a pattern such as 'b h w -> b (h w)'")
+        raise ArgumentError(
+            f"rearrange: {pattern!r} has no two sides.", got=repr(pattern), expected="a pattern such as 'b h w -> b (h w)'"
+        )
     left, right = map(_groups, sides)
     names, wanted = [n for group in left for n in group], [n for group in right for n in group]
     if sorted(names) != sorted(wanted) or len(set(names)) != len(names):
@@ -58,7 +60,9 @@ def _sizes(groups, tensor, lengths, pattern):
     unknown = set(lengths) - {n for group in groups for n in group}
     if unknown:
         raise ArgumentError(
-            f"rearrange: {sorted(unknown)} are not in the pattern.", got=f"{pattern!r} with {lengths}", expected="names on the left side"
+            f"rearrange: {sorted(unknown)} are not in the pattern.",
+            got=f"{pattern!r} with {lengths}",
+            expected="names on the left side",
         )
     sizes = {}
     for group, size in zip(groups, tensor.spec.shape, strict=True):
@@ -66,7 +70,9 @@ def _sizes(groups, tensor, lengths, pattern):
         missing = [n for n in group if n not in lengths]
         if len(missing) > 1:
             raise ArgumentError(
-                f"rearrange: the sizes of {missing} are not known.", got=repr(pattern), expected="at most one size left out per group"
+                f"rearrange: the sizes of {missing} are not known.",
+                got=repr(pattern),
+                expected="at most one size left out per group",
             )
         product = _size_of(given.values())
         fits = size % product == 0 if missing else size == product

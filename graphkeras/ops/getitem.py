@@ -25,6 +25,8 @@ def getitem(x, key):
     ([2, 5], (1, 3))
     """
     x = as_tensor(x)
+    if type(key) is int and type(x) is Tensor and x.ndim and -len(x) <= key < len(x):
+        return _row(x, key % len(x))
     items = _expand_ellipsis(x, key if isinstance(key, tuple) else (key,))
     arrays = any(_is_array(item) for item in items)
     starts, stops, strides, shape, advanced = [], [], [], [], {}
@@ -59,6 +61,15 @@ def getitem(x, key):
     if tuple(shape) != x.spec.shape:
         x = apply("reshape", x, shape=tuple(shape))
     return _take_arrays(x, advanced) if advanced else x
+
+
+def _row(x, place):
+    """One row of an eager tensor: what loops over tensors ask for."""
+    size, *rest = x._array.shape
+    if size != 1:
+        zeros, ones = (0,) * len(rest), (1,) * (len(rest) + 1)
+        x = apply("slice", x, starts=(place, *zeros), stops=(place + 1, *rest), strides=ones)
+    return apply("reshape", x, shape=tuple(rest))
 
 
 def _is_array(item) -> bool:

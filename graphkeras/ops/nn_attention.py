@@ -23,8 +23,8 @@ def dot_product_attention(
 ):
     """Scaled dot product attention, `softmax(query key^T scale) value` in every head.
 
-    The letters: B batch, T length of the query, S length of key and value, N heads of the query, K heads of key and value, H size of
-    a head.
+    The letters: B batch, T length of the query, S length of key and value, N heads of the query, K heads of key and value, H
+    size of a head.
 
     Args:
         query: Tensor (B, T, N, H).
@@ -38,8 +38,8 @@ def dot_product_attention(
         attn_logits_soft_cap: Not supported, as on all backends of Keras but one.
 
     Returns:
-        Tensor of the shape of the query. Scores and softmax are formed at least in float32. A query that sees nothing gets the mean of
-        all values.
+        Tensor of the shape of the query. Scores and softmax are formed at least in float32. A query that sees nothing gets the
+        mean of all values.
 
     Example:
 
@@ -97,8 +97,6 @@ def _seen(scores, mask, is_causal):
     seen = None if mask is None else as_bool(mask)
     if is_causal:
         rows, columns = scores.spec.shape[2:]
-        earlier = prim.greater_equal(
-            iota((rows, 1), 0, "int32", like=scores), iota((1, columns), 1, "int32", like=scores)
-        )
+        earlier = prim.greater_equal(iota((rows, 1), 0, "int32", like=scores), iota((1, columns), 1, "int32", like=scores))
         seen = earlier if seen is None else prim.logical_and(seen, earlier)
     return seen

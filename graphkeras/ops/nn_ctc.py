@@ -1,6 +1,7 @@
 """Connectionist temporal classification, as in `keras.ops.nn`.
 
-After Graves et al., Connectionist Temporal Classification: Labelling Unsegmented Sequence Data with Recurrent Neural Networks, 2006.
+After Graves et al., Connectionist Temporal Classification: Labelling Unsegmented Sequence Data with Recurrent Neural Networks,
+2006.
 """
 
 import numpy as np
@@ -85,9 +86,7 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
     return prim.select(prim.greater(loss, scalar_like(-_NEVER / 2, loss)), scalar_like(np.inf, loss), loss)
 
 
-def ctc_decode(
-    inputs, sequence_lengths, strategy="greedy", beam_width=100, top_paths=1, merge_repeated=True, mask_index=0
-):
+def ctc_decode(inputs, sequence_lengths, strategy="greedy", beam_width=100, top_paths=1, merge_repeated=True, mask_index=0):
     """Decodes the output of a CTC model.
 
     Args:

@@ -10,7 +10,9 @@ from graphkeras.trace.settings import standardize_data_format
 def _image(name, x, block_size, data_format):
     x = as_tensor(x)
     if block_size < 2:
-        raise ArgumentError(f"`block_size` must be at least 2. Received: block_size={block_size}", got=str(block_size), expected="2 or more")
+        raise ArgumentError(
+            f"`block_size` must be at least 2. Received: block_size={block_size}", got=str(block_size), expected="2 or more"
+        )
     if x.ndim != 4:
         raise ArgumentError(f"{name}: needs rank 4.", got=str(x.spec), expected="(batch, height, width, channels)")
     return x, standardize_data_format(data_format) == "channels_first"
@@ -18,7 +20,9 @@ def _image(name, x, block_size, data_format):
 
 def _require_multiple(name, what, size, factor, x):
     if isinstance(size, int) and size % factor:
-        raise ShapeError(f"{name}: the {what}, {size}, is no multiple of {factor}.", got=str(x.spec), expected=f"a multiple of {factor}")
+        raise ShapeError(
+            f"{name}: the {what}, {size}, is no multiple of {factor}.", got=str(x.spec), expected=f"a multiple of {factor}"
+        )
 
 
 def depth_to_space(x, block_size, data_format="channels_last"):

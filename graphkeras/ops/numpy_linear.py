@@ -1,6 +1,7 @@
 """Products of vectors, matrices and tensors, as in `keras.ops.numpy`."""
 
 from graphkeras.ir.dims import size as _size_of
+from graphkeras.ir.dtypes import is_float
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ops.inference import join_dim, normalize_axis, scalar_like
 from graphkeras.ops.numpy_shape import expand_dims, moveaxis, reshape
@@ -30,6 +31,8 @@ def matmul(x1, x2):
     [[11.0]]
     """
     x1, x2 = as_tensor(x1), as_tensor(x2)
+    if x1.dtype == x2.dtype and is_float(x1.dtype) and x1.ndim > 1 and x2.ndim > 1:
+        return prim.matmul(x1, x2, transpose_a=False, transpose_b=False)
     dtype = "int32" if x1.dtype == x2.dtype == "int8" else result_type(x1.dtype, x2.dtype)
     result = dtype
     dtype = "int32" if dtype == "bool" else dtype

@@ -59,7 +59,10 @@ def vectorize(pyfunc, *, excluded=None, signature=None):
         if not outer:
             return call(tensors)
         rows = [
-            reshape(broadcast_to(t, (*outer, *t.spec.shape[t.ndim - len(core) :])), (_size_of(outer), *t.spec.shape[t.ndim - len(core) :]))
+            reshape(
+                broadcast_to(t, (*outer, *t.spec.shape[t.ndim - len(core) :])),
+                (_size_of(outer), *t.spec.shape[t.ndim - len(core) :]),
+            )
             for t, core in zip(tensors, cores, strict=True)
         ]
         return tree.map_structure(lambda y: reshape(y, (*outer, *y.spec.shape[1:])), _map(call, rows))
@@ -79,8 +82,12 @@ def _check_cores(tensors, cores, signature):
     sizes = {}
     for tensor, core in zip(tensors, cores, strict=True):
         if tensor.ndim < len(core):
-            raise ShapeError("vectorize: an argument has too few axes.", got=str(tensor.spec), expected=f"axes {core} of {signature}")
+            raise ShapeError(
+                "vectorize: an argument has too few axes.", got=str(tensor.spec), expected=f"axes {core} of {signature}"
+            )
         for name, size in zip(core, tensor.spec.shape[tensor.ndim - len(core) :], strict=True):
             known = sizes.setdefault(name, size)
             if isinstance(known, int) and isinstance(size, int) and known != size:
-                raise ShapeError(f"vectorize: axis {name} has two sizes, {known} and {size}.", got=str(tensor.spec), expected=signature)
+                raise ShapeError(
+                    f"vectorize: axis {name} has two sizes, {known} and {size}.", got=str(tensor.spec), expected=signature
+                )

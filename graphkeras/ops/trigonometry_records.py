@@ -64,9 +64,7 @@ _unary(
     20,
     [0.0, -0.0, 1.0, -1.0, 0.5, -0.5],
 )
-_unary(
-    "arctan", np.arctan, lambda k, x: k.arctan(x), lambda ct, x, y: (ct / (x * x + 1),), -4, 4, 20, [0.0, -0.0, np.inf, -np.inf]
-)
+_unary("arctan", np.arctan, lambda k, x: k.arctan(x), lambda ct, x, y: (ct / (x * x + 1),), -4, 4, 20, [0.0, -0.0, np.inf, -np.inf])
 _unary("sinh", np.sinh, lambda k, x: k.sinh(x), lambda ct, x, y: (ct * prim.cosh(x),), -3, 3, 20, [0.0, -0.0, 89.2, -89.2, 1e-5])
 _unary("cosh", np.cosh, lambda k, x: k.cosh(x), lambda ct, x, y: (ct * prim.sinh(x),), -3, 3, 20, [0.0, -0.0, 89.2, -89.2])
 _unary(

@@ -1,5 +1,6 @@
 """The order of passes, and why."""
 
+import difflib
 import itertools
 import os
 import re
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 from graphkeras.debug import flags
 from graphkeras.ir.graph import Graph
+from graphkeras.ir.registry import REGISTRY
 from graphkeras.ir.text import print_graph
 from graphkeras.ir.verify import verify as verify_graph
 from graphkeras.passes.engine import PassContext, PassReport, Rule, apply_rules
@@ -38,11 +40,15 @@ class Pass:
         name: as reports and flags show it.
         apply: `(graph, context) -> graph`.
         reason: why it stands where it stands.
+        kinds: names of the rules (or other kinds of change) that may be left out one by one.
+        needed: whether the lowering cannot do without it.
     """
 
     name: str
     apply: Callable[[Graph, PassContext], Graph]
     reason: str
+    kinds: tuple[str, ...] = ()
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Repeat:
 
 def rules_pass(name: str, rules: Sequence[Rule], reason: str) -> Pass:
     """A pass that applies a table of rules."""
-    return Pass(name, lambda graph, context: apply_rules(graph, rules, context), reason)
+    return Pass(name, lambda graph, context: apply_rules(graph, rules, context), reason, tuple(r.name for r in rules))
 
 
 SIMPLIFY = Repeat(
@@ -87,7 +93,12 @@ JOINT = (
 )
 POST_GRAD = (
     rules_pass("barriers", BARRIERS, "all gradients exist: barriers to them only hide producers from other rules"),
-    Pass("expand_composites", expand_composites, "their closed-form gradients have been used; the lowering knows primitives only"),
+    Pass(
+        "expand_composites",
+        expand_composites,
+        "their closed-form gradients have been used; the lowering knows primitives only",
+        needed=True,
+    ),
     SIMPLIFY,  # what the expansions of forward and backward have in common becomes one
     Pass("prune_control", prune_control, "what is left is what runs"),
     Pass("hoist_invariants", hoist_invariants, "composites hide what does not change"),
@@ -130,10 +141,28 @@ def run(
         flags.VERIFY.value if verify is None else verify,
         flags.DUMP.value if dump is None else dump,
     )
+    _check_names(context.disabled if context else flags.DISABLE_PASSES.value, stages := tuple(stages))
     runner.look("the trace", graph)
     for stage in stages:
         graph = runner.repeat(stage, graph) if isinstance(stage, Repeat) else runner.once(stage, graph)
     return graph, runner.reports
+
+
+def _check_names(disabled, stages):
+    """Raises FlagError for names that are no pass, rule or op, and for passes that nothing can run without."""
+    if not disabled:
+        return
+    passes = [p for stage in (*PRE_GRAD, *JOINT, *POST_GRAD, *stages) for p in (stage.stages if isinstance(stage, Repeat) else [stage])]
+    known = {name for p in passes for name in (p.name, *p.kinds)} | {"merge", "effect without effect", "assign own value", "prune", "hoist", *REGISTRY}
+    for name in sorted(disabled):
+        needed = any(p.needed and p.name == name for p in passes)
+        if needed or name not in known:
+            near = ", ".join(difflib.get_close_matches(name, known)) or "names as reports show them"
+            raise flags.FlagError(
+                f"{flags.DISABLE_PASSES.variable}: '{name}' {'cannot be left out' if needed else 'is no pass and no rule'}.\n"
+                f"  got:      {name!r}\n  expected: {'another pass or rule' if needed else near}\n"
+                "  mend:     take the name out"
+            )
 
 
 class _Runner:

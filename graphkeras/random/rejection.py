@@ -1,7 +1,7 @@
 """Gamma, beta and binomial numbers: loops over rounds in which every element that has been refused so far tries again.
 
-The rounds draw from keys that are themselves random bits of the key of the round before, so the numbers depend on the first key and the
-position of the element alone.
+The rounds draw from keys that are themselves random bits of the key of the round before, so the numbers depend on the first
+key and the position of the element alone.
 """
 
 import numpy as np
@@ -130,9 +130,9 @@ def beta(shape, alpha, beta, dtype=None, seed=None):
 def binomial(shape, counts, probabilities, dtype=None, seed=None):
     """Draw samples from a Binomial distribution.
 
-    The middle one of n sorted uniform numbers has a Beta distribution. Whether it lies below the probability decides about one half of
-    the trials at once (Relles, A simple algorithm for generating binomial random variables when N is large, 1972); the last few trials
-    are looked at one by one.
+    The middle one of n sorted uniform numbers has a Beta distribution. Whether it lies below the probability decides about one
+    half of the trials at once (Relles, A simple algorithm for generating binomial random variables when N is large, 1972); the
+    last few trials are looked at one by one.
 
     Args:
         shape: The shape of the random values to generate.

@@ -6,7 +6,6 @@ process can be started, kernels are compiled in this one.
 """
 
 import atexit
-import contextlib
 import json
 import os
 import struct
@@ -97,11 +96,6 @@ class CompilePool:
     def __init__(self):
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
-
-    def prepare(self, count: int) -> None:
-        """Start up to `count` workers now, without waiting for them. Where none can be started, `compile` deals with it."""
-        with self._lock, contextlib.suppress(OSError):
-            self._start(count)
 
     def compile(self, jobs: Sequence[CompileJob]) -> list[bytes]:
         """Object code of each job, in order.

@@ -48,8 +48,19 @@ _RUNTIME_CALLS = {"memcpy", "memset", "memmove", "fma", "fmaf"}
 class _Typing(typing.Context):
     """Types of the operators and built-ins that kernels use, and no more."""
 
+    def __init__(self):
+        self._resolved = {}
+        super().__init__()
+
     def load_additional_registries(self):
         """Math, arrays, lists, sets and cffi are left out."""
+
+    def _resolve_user_function_type(self, func, args, kws, literals=None):
+        """Kernels call few functions with few types many times over; Numba would search all overloads each time."""
+        key = (func, args, tuple(sorted(kws.items())), literals)
+        if key not in self._resolved:
+            self._resolved[key] = super()._resolve_user_function_type(func, args, kws, literals)
+        return self._resolved[key]
 
     def _load_builtins(self):
         from numba.core.typing import builtins, templates  # noqa: F401 - importing `builtins` fills the registry

@@ -305,8 +305,13 @@ def sources() -> list[KernelSource]:
 
 
 def prepare_cold_start() -> None:
-    """Call before tracing: starts the compiling processes if the cache is cold. Costs a look at one file if it is not."""
-    prepare_compiler(leader_source())
+    """Call before tracing: where the cache is cold, the loop and the matrix product, which takes longest, are begun with.
+
+    Costs a look at one file where it is not.
+    """
+    from graphkeras.lowering.cpu import gemm
+
+    prepare_compiler([*sources(), KernelSource(gemm.source("f32"), name="matmul")])
 
 
 def _tidy(text):

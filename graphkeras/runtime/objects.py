@@ -4,6 +4,8 @@ Object code is loaded by LLVM's loader (`llvmlite.binding`), without Numba. All 
 engine, which is freed with the last of them. Equal sources share one piece of code, however many programs use them.
 """
 
+import contextlib
+import contextvars
 import functools
 import hashlib
 import importlib.util
@@ -152,15 +154,25 @@ def load_kernels(sources: Sequence[KernelSource], cache: DiskCache | None = None
     return kernels
 
 
-def prepare_compiler(likely: KernelSource) -> None:
-    """Start the compiling processes now, so that they get ready while the program is traced; returns at once.
+def prepare_compiler(likely: Sequence[KernelSource]) -> None:
+    """Starts to compile now what will be asked for soon, while the program is traced; returns at once.
 
     Args:
-        likely: A kernel that any filled cache has; if this one has it, nothing is started.
+        likely: Kernels that nearly every program needs. If the cache has the first of them, nothing is started.
     """
-    count = compile_pool.wanted_workers()
-    if count and likely.key not in get_cache():
-        compile_pool.pool.prepare(count)
+    cache = get_cache()
+    if compile_pool.wanted_workers() and likely[0].key not in cache:
+        run = contextvars.copy_context().run  # flags hold in the thread as they do here
+        threading.Thread(target=run, args=(_compile_ahead, likely, cache), name="graphkeras-ahead", daemon=True).start()
+
+
+def _compile_ahead(sources, cache):
+    # Whatever goes wrong here will be told to whoever needs the kernel.
+    with contextlib.suppress(Exception):
+        _ahead.extend(load_kernels(sources, cache))
+
+
+_ahead: list[Kernel] = []
 
 
 def _compile(missing, cache):

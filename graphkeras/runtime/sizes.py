@@ -133,6 +133,14 @@ def constraints(graph: Graph) -> list[Constraint]:
                 equal(dim, dim_max(dim, 0), node, "an output size and the least possible one")
             if node.op == "conv":
                 equal(node.inputs[0].shape[-1], node.inputs[1].shape[-2] * node.attrs["groups"], node, "numbers of channels")
+        elif node.op in ("scatter_add", "scatter_reduce"):
+            x, indices, updates = (value.shape for value in node.inputs)
+            axis = node.attrs.get("axis", 0)
+            for dim, wanted in zip(updates, (*x[:axis], *indices, *x[axis + 1 :]), strict=True):
+                equal(dim, wanted, node, "sizes along an axis of the updates")
+        elif node.op == "top_k":
+            last = node.inputs[0].shape[-1]
+            equal(last, dim_max(last, node.attrs["k"]), node, "the size of the last axis and the least possible one")
         elif node.op == "reshape":
             equal(size(node.inputs[0].shape), size(node.specs[0].shape), node, "numbers of elements")
         elif node.op == "concatenate":

@@ -247,24 +247,33 @@ def _match(given, structure, path, found):
         return
     if isinstance(given, Given):
         found.append((path, given))
-    elif isinstance(given, Mapping):
-        known = set(structure) if isinstance(structure, Mapping) else set()
-        _match_items(given.items(), known, structure, path, found)
-    elif given is not None:
-        known = range(len(structure)) if isinstance(structure, (list, tuple)) else ()
-        _match_items(enumerate(given), known, structure, path, found)
-
-
-def _match_items(items, known, structure, path, found):
+        return
+    if given is None:
+        return
+    if isinstance(given, Mapping):
+        items, known = given.items(), list(structure) if isinstance(structure, Mapping) else []
+    else:
+        items, known = enumerate(given), list(range(len(structure))) if isinstance(structure, (list, tuple)) else []
+        if len(known) != len(given):
+            raise _mismatch(f"{len(given)} losses", f"{len(known)} entries, one per output", path)
     for key, entry in items:
-        if entry is None:
-            continue
-        if key not in known:
-            where = "either the model's output (`y_pred`) or in the labels (`y_true`)" if known else "the model's output (`y_pred`)"
+        if key in known:
+            _match(entry, structure[key], (*path, key), found)
+        elif entry is not None:
+            whose = "either the model's output (`y_pred`) or in the labels (`y_true`)" if known else "the model's output (`y_pred`)"
             raise PathError(
-                f"The path: {(*path, key)} in the `loss` argument, can't be found in {where}.",
+                f"The path: {(*path, key)} in the `loss` argument, can't be found in {whose}.",
                 got=f"the key {key!r} in loss",
-                expected=f"keys among {list(known)}" if known else "a loss for a single output",
+                expected=f"keys among {known}" if known else "the loss of a single output",
                 mend="give the losses in the structure of the outputs",
             )
-        _match(entry, structure[key], (*path, key), found)
+
+
+def _mismatch(got, expected, path):
+    place = f" at {path}" if path else ""
+    return ArgumentError(
+        f"`loss` does not match the outputs of the model{place}.",
+        got=got,
+        expected=expected,
+        mend="pass loss as a list with one entry per output, or as a dict from names of outputs",
+    )

@@ -1,5 +1,7 @@
 """Which accuracy or cross-entropy is meant, by the shapes of targets and predictions."""
 
+from graphkeras.trace.naming import to_snake_case
+
 
 def kind_of_labels(y_true, y_pred) -> str:
     """"binary", "sparse" (class numbers) or "categorical" (one number per class)."""
@@ -12,6 +14,9 @@ def kind_of_labels(y_true, y_pred) -> str:
 
 
 def name_of(obj) -> str:
-    """The name of a function or object, as it appears in the history."""
-    name = getattr(obj, "name", None) or getattr(obj, "__name__", None)
-    return name or type(obj).__name__.lower()
+    """The name of a function or object, as it appears in the history: that of a function in snake case, "lambda" for a lambda.
+
+    >>> name_of(lambda y_true, y_pred: y_true)
+    'lambda'
+    """
+    return getattr(obj, "name", None) or to_snake_case(getattr(obj, "__name__", None) or type(obj).__name__)

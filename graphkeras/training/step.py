@@ -131,8 +131,10 @@ class Step:
 
     def _compile(self, data, leaves, execution):
         from graphkeras.passes import pipeline
+        from graphkeras.runtime.native_loop import prepare_cold_start
         from graphkeras.runtime.program import Program
 
+        prepare_cold_start()
         specs = [TensorSpec((BATCH, *a.shape[1:]), dtype_name(a.dtype)) for a in leaves]
         if takes_state(getattr(self.model, _METHODS[self.mode])):
             self.model._symbolic_build(data)

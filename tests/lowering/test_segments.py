@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from graphkeras.ir import Graph, symbol
-from graphkeras.ir.errors import DataError
+from graphkeras.ir.errors import DataError, ShapeError
 from graphkeras.runtime.program import Program
 from tests.lowering.programs import arg, args_like, check, const, normal, op
 
@@ -36,3 +36,12 @@ def test_bad_indices(index):
     program = Program(Graph("f", inputs, [op("scatter_reduce", *inputs, how="set")]))
     with pytest.raises(DataError, match=rf"index {index} is out of range"):
         program(*arrays)
+
+
+@pytest.mark.parametrize(("name", "attrs"), [("scatter_reduce", {"how": "max"}), ("scatter_add", {"axis": 0})])
+def test_sizes_that_differ_at_run_time_are_refused(name, attrs):
+    x, at, updates = arg("x", (4,)), arg("at", (B,), "int32"), arg("updates", (symbol("c"),))
+    program = Program(Graph("f", [x, at, updates], [op(name, x, at, updates, **attrs)]))
+    program(normal(4), np.zeros(3, "int32"), normal(3))
+    with pytest.raises(ShapeError, match="differ"):
+        program(normal(4), np.zeros(3, "int32"), normal(2))

@@ -3,6 +3,7 @@ import pytest
 
 from graphkeras.ir import Graph, Value, make_node, symbol
 from graphkeras.ir.dtypes import numpy_dtype
+from graphkeras.ir.errors import ShapeError
 from graphkeras.lowering.cpu.sorting import FEW, SMALL_K
 from graphkeras.runtime.interpreter import interpret
 from graphkeras.runtime.program import Program
@@ -96,3 +97,11 @@ def test_sizes_known_at_run_time():
     node = make_node("top_k", [x], {"k": 3})
     graph = Graph("f", [x], [op("sort", x, axis=0), op("argsort", x, axis=1), Value(node), Value(node, 1)])
     check(graph, *((normal(b, 50, seed=b),) for b in (1, 80, 0)))
+
+
+def test_lines_shorter_than_k_are_refused():
+    x = arg("x", (2, B))
+    program = Program(Graph("f", [x], make_node("top_k", [x], {"k": 3}).outputs))
+    program(normal(2, 3))
+    with pytest.raises(ShapeError, match="least possible"):
+        program(normal(2, 2))

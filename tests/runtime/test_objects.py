@@ -2,13 +2,16 @@ import ctypes
 import gc
 import linecache
 import os
+import queue
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from graphkeras.debug import flags
+from graphkeras.lowering.cpu import gemm
 from graphkeras.runtime import compile_pool, native_loop, objects
 from graphkeras.runtime.cache import CacheWarning, DiskCache, get_cache
 from graphkeras.runtime.errors import CompileError
@@ -129,7 +132,7 @@ def test_dead_compiler_process_is_replaced_once(tmp_path):
     jobs = [compile_pool.CompileJob(constant(n).body, f"k{n}", "atomics") for n in (61, 62)]
     try:
         with flags.COMPILE_WORKERS(1):
-            pool.prepare(1)
+            pool.compile(jobs[:1])
             os.kill(pool._workers[0]._process.pid, 9)
             codes = pool.compile(jobs)
         assert len(codes) == 2 and all(codes)
@@ -157,15 +160,22 @@ def test_interrupted_compilation_leaves_no_stale_answers(monkeypatch):
         pool.close()
 
 
-def test_preparing_starts_processes_only_when_the_cache_is_cold(tmp_path, monkeypatch):
-    started = []
-    monkeypatch.setattr(compile_pool.CompilePool, "prepare", lambda self, count: started.append(count))
-    with flags.CACHE(tmp_path), flags.COMPILE_WORKERS(2):
+def test_a_cold_start_compiles_ahead(tmp_path, monkeypatch):
+    started = queue.SimpleQueue()
+
+    def note(self, jobs):
+        started.put([job.symbol for job in jobs])
+        raise OSError("that is all we want to know")
+
+    monkeypatch.setattr(compile_pool.CompilePool, "compile", note)
+    with flags.CACHE(tmp_path / "cold"), flags.COMPILE_WORKERS(2), flags.OPT_LEVEL(1):
         native_loop.prepare_cold_start()
-        assert started == [2]
+        wanted = [*native_loop.sources(), KernelSource(gemm.source("f32"))]
+        assert started.get(timeout=10) == ["gk_" + source.key for source in wanted]  # with the flags that hold here
         get_cache().put(native_loop.leader_source().key, b"code", {})
         native_loop.prepare_cold_start()
-        assert started == [2]
+        time.sleep(0.1)
+        assert started.empty()
 
 
 def test_no_process_can_be_started(monkeypatch, tmp_path):

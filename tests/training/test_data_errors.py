@@ -139,7 +139,7 @@ def test_losses_for_another_number_of_outputs():
     inputs = layers.Input((8,))
     made = models.Model(inputs, [layers.Dense(1, name="a")(inputs), layers.Dense(1, name="b")(inputs)])
     made.compile("sgd", ["mse", "mse", "mse"])
-    raises(ArgumentError, lambda: made.fit(X, [Y, Y], verbose=0), "`loss` does not match the outputs", "outputs: a, b")
+    raises(ArgumentError, lambda: made.fit(X, [Y, Y], verbose=0), "`loss` does not match the outputs", "2 entries, one per output")
 
 
 def test_class_weight_and_sample_weight():

@@ -42,13 +42,15 @@ class Emitter:
         function = self.b.module.globals.get(name) or ir.Function(self.b.module, fnty, name)
         return self.b.call(function, args)
 
-    def helper(self, name, result, args, body):
+    def helper(self, name, result, args, body, inline=True):
         """Call of a private function of the module; `body(emitter, arguments)` writes it at first use."""
         function = self.b.module.globals.get(name)
         if function is None:
             function = ir.Function(self.b.module, ir.FunctionType(result, [a.type for a in args]), name)
             function.linkage = "internal"
             function.attributes.add("nounwind")
+            if not inline:
+                function.attributes.add("noinline")
             inner = Emitter(ir.IRBuilder(function.append_basic_block()))
             value = body(inner, function.args)
             inner.b.ret(value) if value is not None else inner.b.ret_void()
@@ -289,7 +291,7 @@ class Emitter:
         return Value(dtype, self.b.bitcast(x.ir, vector_type(dtype)))
 
     def cast(self, dtype, x):
-        """numpy's astype; f16 and bf16 round the value and leave it an f32 vector."""
+        """numpy's astype; f16 and bf16 round the value and leave it an f32 vector. Floats must lie in the range of integers."""
         target, source = DTYPES[dtype], DTYPES[x.dtype]
         if target.compute != dtype:
             return memory.widen(self, dtype, memory.narrow(self, dtype, x))
@@ -313,6 +315,29 @@ class Emitter:
         if target.bits > source.bits:
             return Value(dtype, (b.sext if source.kind == "i" else b.zext)(x.ir, vector))
         return Value(dtype, x.ir)
+
+    def convert(self, dtype, x):
+        """`cast` of any values. LLVM leaves a float outside the range of an integer undefined, and then folds casts of casts one way
+        or the other, so that fused kernels would differ from single ones; here it is what x86 processors and numpy make of it."""
+        if DTYPES[x.dtype].kind != "f" or DTYPES[dtype].kind not in "iu":
+            return self.cast(dtype, x)
+        if DTYPES[dtype].bits < 32:
+            return self.cast(dtype, self._signed("i32", x))
+        if dtype in ("i32", "i64"):
+            return self._signed(dtype, x)
+        if dtype == "u32":
+            return self.cast(dtype, self._signed("i64", x))
+        half = self.const(x.dtype, 2.0**63)
+        low, high = self._signed("i64", x), self._signed("i64", self.sub(x, half))
+        wide = self.select(self.lt(x, half), low, self.xor(high, self.const("i64", -(1 << 63))))
+        return Value(dtype, wide.ir)
+
+    def _signed(self, dtype, x):
+        """The least integer stands for NaN and for what does not fit."""
+        limit = 2.0 ** (DTYPES[dtype].bits - 1)
+        fits = self.and_(self.ge(x, self.const(x.dtype, -limit)), self.lt(x, self.const(x.dtype, limit)))
+        whole = self.b.fptosi(self.select(fits, x, self.const(x.dtype, 0.0)).ir, vector_type(dtype))
+        return self.select(fits, Value(dtype, whole), self.const(dtype, -(1 << DTYPES[dtype].bits - 1)))
 
     # ---- across lanes -----------------------------------------------------------------------------------------------
 

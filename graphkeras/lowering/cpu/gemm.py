@@ -45,7 +45,6 @@ _TALL, _LOW = (_SHAPES["f32"][kind][0] for kind in ("tall", "low"))
 _VECTORS = {dtype: shapes["tall"][1] for dtype, shapes in _SHAPES.items()}
 _KEPT_K = 2048  # up to this K the packed B of a column of tiles is kept for the tiles below
 _IN_PLACE_BYTES = 24 * 1024  # a B of this size stays in the first cache and is read in place
-_AHEAD = 6  # rows fetched ahead while packing: the CPU's own prefetcher stops at the end of a page
 _IN_PLACE_ROWS = 2 * _TALL  # packing B does not pay for so few rows
 _RECORD = 64
 
@@ -125,7 +124,6 @@ def kernel(args, lo, hi, scratch):
     sums = corner + {CORNER}
     a_pack = sums + {SUMS}
     b_pack = a_pack + {A_PACK}
-    zero = const_T(0.0)
     blocks = max(1, (kk + {BLOCK} - 1) // {BLOCK})
     step = ((kk + blocks - 1) // blocks + {LANES} - 1) // {LANES} * {LANES}
     b_raw = b_pack + (blocks if kept else 1) * step * columns * {ITEM}
@@ -142,12 +140,6 @@ def kernel(args, lo, hi, scratch):
         j1 = min(n, j0 + columns)
         mc = i1 - i0
         nc = j1 - j0
-        tall_end = 0
-        while tall_end < mc:
-            left = mc - tall_end
-            if {LOWER}:
-                break
-            tall_end += {TALL}
         fresh = batch * n + j0 != packed
         packed = batch * n + j0
         target = args[{c}] + (batch * args[{c_batch}] + i0 * args[{c_row}] + j0) * {ITEM}
@@ -172,40 +164,8 @@ def kernel(args, lo, hi, scratch):
                     sb = b_raw
                     sbk = columns
                     sbn = 1
-                first = 0
-                if b_in_place:
-                    first = nc // {WIDTH} * {WIDTH}
-                last = nc // {WIDTH} * {WIDTH} if sbn == 1 else first
-                for q in range(kc if last > first else 0):
-                    source = ptr_T(sb + q * sbk * {ITEM})
-                    panel = ptr_T(b_block + q * {WIDTH} * {ITEM})
-                    for ahead in range(0, last * {ITEM}, 64):
-                        prefetch(sb + (q + {AHEAD}) * sbk * {ITEM} + ahead)
-                    for jp in range(first, last, {WIDTH}):
-                        for j in range(0, {WIDTH}, {LANES}):
-                            store_T(panel, jp * kc + j, load_T(source, jp + j))
-                for jp in range(last, nc, {LANES}):
-                    nn = min({LANES}, nc - jp)
-                    part = jp // {WIDTH} * {WIDTH}
-                    source = ptr_T(sb + jp * sbn * {ITEM})
-                    panel = ptr_T(b_block + (part * kc + (jp - part)) * {ITEM})
-                    q = 0
-                    if sbk == 1 and nn == {LANES}:
-                        while q + {LANES} <= kc:
-                            transpose_T(source, q, sbn, panel, q * {WIDTH}, {WIDTH})
-                            q += {LANES}
-                    while q < kc:
-                        if sbn == 1:
-                            v = loadn_T(source, q * sbk, nn)
-                        else:
-                            v = loads_T(source, q * sbk, sbn, nn)
-                        store_T(panel, q * {WIDTH}, v)
-                        q += 1
-                if {WIDTH} > {LANES} and 0 < nc % {WIDTH} <= {LANES}:
-                    part = nc // {WIDTH} * {WIDTH}
-                    panel = ptr_T(b_block + (part * kc + {LANES}) * {ITEM})
-                    for q in range(kc):
-                        store_T(panel, q * {WIDTH}, zero)
+                first = nc // {WIDTH} * {WIDTH} if b_in_place else 0
+                pack_panels_T(ptr_T(sb), sbk, sbn, ptr_T(b_block), kc, nc, first)
             sa = args[{a}] + (batch * args[{a_batch}] + i0 * a_row + k0 * a_column) * {ITEM}
             am = a_row
             ak = a_column
@@ -214,39 +174,12 @@ def kernel(args, lo, hi, scratch):
                     record[0] = a_pack; record[1] = a_ld; record[2] = i0; record[3] = i1
                     record[4] = k0; record[5] = k0 + kc; record[6] = batch; record[7] = 0
                     call_kernel(prologue_a, args[{prologue_a_args}], scratch, 0, after)
-                for i in range(mc if prologue_a != 0 else 0, mc + {TALL}):
-                    source = ptr_T(sa + i * a_row * {ITEM})
-                    strip = ptr_T(a_pack + i * a_ld * {ITEM})
-                    for q in range(0, kc, {LANES}):
-                        if i < mc:
-                            v = loadn_T(source, q, min({LANES}, kc - q))
-                        else:
-                            v = zero
-                        store_T(strip, q, v)
+                pack_rows_T(ptr_T(sa), a_row, ptr_T(a_pack), a_ld, kc, mc, mc if prologue_a != 0 else 0)
                 sa = a_pack
                 am = a_ld
                 ak = 1
             elif not a_in_place:
-                for q in range(kc):
-                    source = ptr_T(sa + q * ak * {ITEM})
-                    i = 0
-                    if am == 1:
-                        for ahead in range(0, mc * {ITEM}, 64):
-                            prefetch(sa + (q + {AHEAD}) * ak * {ITEM} + ahead)
-                        strip = ptr_T(a_pack + q * {TALL} * {ITEM})
-                        while i < tall_end and i + {LANES} <= mc:
-                            store_T(strip, i * (kc + {LANES}), load_T(source, i))
-                            i += {TALL}
-                    while i < mc:
-                        left = mc - i
-                        height = {LOW} if {LOWER} else {TALL}
-                        have = min(left, height)
-                        if am == 1:
-                            v = loadn_T(source, i, have)
-                        else:
-                            v = loads_T(source, i * am, am, have)
-                        store_T(ptr_T(a_pack + (i * (kc + {LANES}) + q * height) * {ITEM}), 0, v)
-                        i += height
+                pack_strips_T(ptr_T(sa), am, ak, ptr_T(a_pack), kc, mc)
             jp = 0
             while jp < nc:
                 if m == 1 and b_in_place and jp + {ROW_WIDTH} <= nc:
@@ -286,13 +219,8 @@ def kernel(args, lo, hi, scratch):
                         strip_low_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
                     if edge:
                         pe = ptr_T(target + (i * ld + jp) * {ITEM})
-                        for r in range(min(left, height)):
-                            for j in range(0, min({WIDTH}, nc - jp), {LANES}):
-                                nn = min({LANES}, nc - jp - j)
-                                v = load_T(pd, (r + shift) * {WIDTH} + j)
-                                if k0 > 0:
-                                    v = add(loadn_T(pe, r * ld + j, nn), v)
-                                storen_T(pe, r * ld + j, v, nn)
+                        pc = ptr_T(corner + shift * {WIDTH} * {ITEM})
+                        merge_corner_T(pc, pe, ld, min(left, height), min({WIDTH}, nc - jp), k0)
                     i += height
                 jp += {WIDTH}
             k0 += step
@@ -316,7 +244,7 @@ def source(dtype="f32"):
         "ROWS": ROWS, "MANY": _MANY_ROWS, "COLUMNS": COLUMNS, "TALL": _TALL, "LOW": _LOW, "LOWER": lower, "WIDTH": width,
         "ROW_WIDTH": _SHAPES[dtype]["row"][1] * LANES,
         "LANES": LANES, "ITEM": item, "BLOCK": block, "KEPT_K": _KEPT_K, "IN_PLACE_ROWS": _IN_PLACE_ROWS,
-        "IN_PLACE_BYTES": _IN_PLACE_BYTES, "AHEAD": _AHEAD, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
+        "IN_PLACE_BYTES": _IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
         "SUMS": rows * columns * item, "A_PACK": rows * (block + LANES) * item,
     }  # fmt: skip
     return _SOURCE.format(**sizes, **INDEX).replace("_T(", f"_{dtype}(")

@@ -27,6 +27,7 @@ holds the same names for running a kernel un-jitted. The language:
     hsum hmax hmin hprod hany hall      across lanes, the result in every lane;  lane0_T(v)  lane 0 as a scalar
     philox(k0, k1, c_lo, c_hi)          random u32, see `graphkeras.ops.philox`
     strip_tall_T strip_low_T strip_row_T rows times a panel, the core of matrix multiplication: see `strips`
+    pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
     gather_strip_T                      the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address
     report(args, code, position, value) error slot, least code and position win;  call_kernel(address, args_address, lo, hi, scratch)
@@ -42,7 +43,7 @@ from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
-from graphkeras.lowering.cpu import conv_strips, memory, strips, vector_math, vector_trig
+from graphkeras.lowering.cpu import conv_strips, memory, packing, strips, vector_math, vector_trig
 from graphkeras.lowering.cpu.emitter import I64, Emitter, element_type, vector_type
 from graphkeras.lowering.cpu.memory import Value
 from graphkeras.lowering.cpu.simd_types import (
@@ -176,6 +177,10 @@ def _define_strips(dtype):
         name = f"strip_{kind}_{dtype}"
         emit = functools.partial(lambda shape, e, *args: strips.strip(e, dtype, shape, *args), shape)
         _define(name, "a a_row a_step b b_step count c c_row onto", _fixed(name, types.void, *wanted), emit)
+    for kind, params in packing.PARAMETERS.items():
+        emit = functools.partial(lambda kind, e, *args: packing.emit(e, kind, dtype, *args), kind)
+        types_of = (ptr if p in packing.POINTERS else INT for p in params.split())
+        _define(f"{kind}_{dtype}", params, _fixed(f"{kind}_{dtype}", types.void, *types_of), emit)
     name, table = f"gather_strip_{dtype}", POINTER_TYPES["i64"]
     emit = lambda e, *args: conv_strips.gather_strip(e, dtype, strip_shapes(dtype, LANES)["tall"], *args)
     _define(name, conv_strips.PARAMETERS, _fixed(name, types.void, table, table, *[INT] * 4, ptr, *[INT] * 3), emit)
@@ -229,7 +234,7 @@ def _define_values(dtype):
 
     _define(f"const_{dtype}", "number", scalar_typing(f"const_{dtype}"), from_scalar)
     _define(f"bits_{dtype}", "bits", _fixed(f"bits_{dtype}", vec, INT), from_bits)
-    _define(f"cast_{dtype}", "v", vector_typing(f"cast_{dtype}", bool), lambda e, v: e.cast(dtype, v))
+    _define(f"cast_{dtype}", "v", vector_typing(f"cast_{dtype}", bool), lambda e, v: e.convert(dtype, v))
     if dtype != compute:
         return
     if kind != "b":

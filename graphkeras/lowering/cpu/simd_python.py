@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from graphkeras.lowering.cpu import vector_math, vector_trig
+from graphkeras.lowering.cpu import packing, vector_math, vector_trig
 from graphkeras.lowering.cpu.simd_types import ARITY, DTYPES, MATH, NUMPY_NAMES, STRIP_DTYPES, strip_shapes
 from graphkeras.lowering.cpu.target import LANES
 
@@ -119,6 +119,26 @@ def _cast(dtype, v):
     if v.dtype[0] == "f" and kind in "iu" and DTYPES[dtype].bits < 32:
         return Vector(dtype, v.values.astype(np.int32).astype(_NUMPY[dtype]))
     return Vector(dtype, v.values.astype(_NUMPY[dtype]))
+
+
+def _signed(dtype, x):
+    limit = 2.0 ** (DTYPES[dtype].bits - 1)
+    fits = (x >= -limit) & (x < limit)
+    return np.where(fits, np.where(fits, x, 0).astype(_NUMPY[dtype]), np.iinfo(_NUMPY[dtype]).min)
+
+
+def _convert(dtype, v):
+    """`cast_T` of any values; see `Emitter.convert`."""
+    if v.dtype[0] != "f" or DTYPES[dtype].kind not in "iu":
+        return _cast(dtype, v)
+    if DTYPES[dtype].bits < 32:
+        return Vector(dtype, _signed("i32", v.values).astype(_NUMPY[dtype]))
+    if dtype in ("i32", "i64"):
+        return Vector(dtype, _signed(dtype, v.values))
+    low = _signed("i64", v.values)
+    if dtype == "u64":
+        low = np.where(v.values < 2.0**63, low, _signed("i64", v.values - v.values.dtype.type(2.0**63)) ^ np.int64(-(1 << 63)))
+    return Vector(dtype, low.astype(_NUMPY[dtype]))
 
 
 # ---- the handler that vector_math and the namespace share -----------------------------------------------------------
@@ -322,6 +342,42 @@ def _strip(dtype, shape, a, a_row, a_step, b, b_step, count, c, c_row, onto):
             place[:] = place + total.values if onto else total.values
 
 
+def _pack_panels(dtype, b, k_step, n_step, panels, k, n, first):
+    """As in `packing`, like the three below."""
+    width = strip_shapes(dtype, LANES)["tall"][1] * LANES
+    for j in range(first, -(-n // width) * width):
+        for q in range(k):
+            place = j // width * width * k + q * width + j % width
+            panels.memory(place, 1)[0] = b[q * k_step + j * n_step] if j < n else 0
+
+
+def _pack_strips(dtype, a, m_step, k_step, strips, k, m):
+    low, tall = (strip_shapes(dtype, LANES)[kind][0] for kind in ("low", "tall"))
+    i = 0
+    while i < m:
+        height = low if packing.is_low(m - i, low, tall) else tall
+        for q in range(k):
+            for r in range(height):
+                value = a[(i + r) * m_step + q * k_step] if i + r < m else 0
+                strips.memory(i * (k + LANES) + q * height + r, 1)[0] = value
+        i += height
+
+
+def _pack_rows(dtype, a, m_step, rows, row, k, m, first):
+    for i in range(first, m + strip_shapes(dtype, LANES)["tall"][0]):
+        rows.memory(i * row, k)[:] = a.memory(i * m_step, k) if i < m else 0
+
+
+def _merge_corner(dtype, corner, c, c_row, m, n, onto):
+    width = strip_shapes(dtype, LANES)["tall"][1] * LANES
+    for i in range(m):
+        place = c.memory(i * c_row, n)
+        place[:] = place + corner.memory(i * width, n) if onto else corner.memory(i * width, n)
+
+
+_PACKING = {"pack_panels": _pack_panels, "pack_strips": _pack_strips, "pack_rows": _pack_rows, "merge_corner": _merge_corner}
+
+
 def _gather_strip(dtype, shape, rows, offsets, segments, count, shift, step, b, b_step, c_shift, onto):
     """Rows at addresses of their own times a panel, as in `conv_strips`."""
     for r in range(shape[0]):
@@ -348,7 +404,7 @@ def _value_names(dtype):
     names = {
         f"ptr_{dtype}": lambda address: Pointer(dtype, address),
         f"const_{dtype}": _quiet(const),
-        f"cast_{dtype}": _quiet(lambda v: _cast(dtype, v)),
+        f"cast_{dtype}": _quiet(lambda v: _convert(dtype, v)),
     }
     if compute == dtype:
         if dtype != "b1":
@@ -405,6 +461,7 @@ def namespace():
     for dtype in STRIP_DTYPES:
         for kind, shape in strip_shapes(dtype, LANES).items():
             names[f"strip_{kind}_{dtype}"] = _quiet(functools.partial(_strip, dtype, shape))
+        names |= {f"{name}_{dtype}": _quiet(functools.partial(function, dtype)) for name, function in _PACKING.items()}
         names[f"gather_strip_{dtype}"] = _quiet(functools.partial(_gather_strip, dtype, strip_shapes(dtype, LANES)["tall"]))
     return names | {name: _operation(name) for name in ARITY}
 

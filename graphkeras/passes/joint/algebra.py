@@ -45,9 +45,15 @@ def multiply_minus_one(m: Match):
     return m.make("negative", m["x"])
 
 
-@rule(Op("divide", "power")(Var("x"), Const(1)), numeric="exact")
-def divide_or_power_one(m: Match):
-    """x / 1 -> x, x ** 1 -> x"""
+@rule(Op("divide")(Var("x"), Const(1)), numeric="exact")
+def divide_one(m: Match):
+    """x / 1 -> x"""
+    return m["x"]
+
+
+@rule(Op("power")(Var("x"), Const(1)), numeric="keras")
+def power_one(m: Match):
+    """x ** 1 -> x, which is the power rounded correctly"""
     return m["x"]
 
 
@@ -190,7 +196,7 @@ def identity_is_nothing(m: Match):
 
 
 ALGEBRA = (
-    add_zero, subtract_zero, subtract_from_zero, multiply_one, multiply_minus_one, divide_or_power_one, floor_divide_one, power_two,
+    add_zero, subtract_zero, subtract_from_zero, multiply_one, multiply_minus_one, divide_one, power_one, floor_divide_one, power_two,
     divide_by_power_of_two, double_negative, double_not, double_bitwise_not, add_negative, subtract_negative, negatives_cancel,
     idempotent, relu_of_nonnegative, same_twice, select_same, select_constant, select_not, cast_to_same, cast_chain,
     identity_is_nothing,

@@ -244,11 +244,11 @@ def _hoisted(graph, context):
         if not found:
             return None
         # Placeholders differ between condition and body, so each value is made outside with those of its own sub-graph.
-        placeholders, operands = {}, []
+        placeholders, outside = {}, {}
         for sub, group in zip(node.subgraphs, values):
-            outside = dict(zip(sub.inputs[start:], inputs[start:]))
             with origin_scope(node.origin, rule="hoist_invariants"):
-                operands += rebuilt(group, outside)
+                outside.update(zip(group, rebuilt(group, dict(zip(sub.inputs[start:], inputs[start:])))))
+        operands = [outside[v] for v in found]
         for number, value in enumerate(found):
             placeholders[value] = [Value(input_node(_free_name(node.subgraphs, number), value.spec)) for _ in node.subgraphs]
         subgraphs = []
