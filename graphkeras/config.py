@@ -13,6 +13,7 @@ from graphkeras.trace.settings import (
 )
 
 _interactive_logging = [True]
+_limits: dict = {"epochs": None, "steps": None}
 
 
 def backend():
@@ -33,6 +34,26 @@ def disable_interactive_logging():
 def is_interactive_logging_enabled():
     """Whether progress and messages go to standard output."""
     return _interactive_logging[0]
+
+
+def max_epochs():
+    """The number of epochs that `fit` runs at most; None for no limit."""
+    return _limits["epochs"]
+
+
+def set_max_epochs(max_epochs):
+    """Limits all calls of `fit`, to try a script out quickly; None for no limit."""
+    _limits["epochs"] = max_epochs
+
+
+def max_steps_per_epoch():
+    """The number of steps that an epoch has at most; None for no limit."""
+    return _limits["steps"]
+
+
+def set_max_steps_per_epoch(max_steps_per_epoch):
+    """Limits the epochs of `fit`, `evaluate` and `predict`, to try a script out quickly; None for no limit."""
+    _limits["steps"] = max_steps_per_epoch
 
 
 def execution():
@@ -73,6 +94,7 @@ def set_num_threads(count):
 
 __all__ = [
     "backend", "disable_interactive_logging", "dtype_policy", "enable_interactive_logging", "enable_unsafe_deserialization",
-    "epsilon", "execution", "floatx", "image_data_format", "is_interactive_logging_enabled", "num_threads", "set_dtype_policy",
-    "set_epsilon", "set_execution", "set_floatx", "set_image_data_format", "set_num_threads",
+    "epsilon", "execution", "floatx", "image_data_format", "is_interactive_logging_enabled", "max_epochs", "max_steps_per_epoch",
+    "num_threads", "set_dtype_policy", "set_epsilon", "set_execution", "set_floatx", "set_image_data_format", "set_max_epochs",
+    "set_max_steps_per_epoch", "set_num_threads",
 ]  # fmt: skip

@@ -74,12 +74,14 @@ def is_array_like(value) -> bool:
 
 
 def arrays_of(structure, part: str):
-    """The structure with arrays as leaves; a nested list of numbers is one array.
+    """The structure with arrays as leaves; a nested list of numbers is one array. None stays: an optional input left out.
 
     Args:
         structure: array, or nested lists, tuples and dicts of arrays.
         part: "x", "y" or "sample_weight", for error messages.
     """
+    if structure is None:
+        return None
     if isinstance(structure, dict):
         return {key: arrays_of(value, f"{part}[{key!r}]") for key, value in structure.items()}
     if isinstance(structure, (list, tuple)) and not is_list_of_numbers(structure):
@@ -105,6 +107,8 @@ def number_of_samples(x, y=None, sample_weight=None) -> int:
         for name, array in zip(names_of(value, part), tree.flatten(value))
         if array is not None
     ]
+    if not named:
+        raise DataError("There is no data.", got=f"x={x!r}", expected="at least one array", mend="pass x (and y)")
     first_name, first = named[0]
     for name, array in named[1:]:
         if len(array) != len(first):

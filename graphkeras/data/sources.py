@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from graphkeras import config
 from graphkeras.data.arrays import arrays_of, class_weight_to_sample_weights, is_array_like, number_of_samples
 from graphkeras.data.dataset import Dataset
 from graphkeras.data.packing import pack_x_y_sample_weight, unpack_x_y_sample_weight
@@ -173,6 +174,8 @@ class IterableSource:
             self._batches.on_epoch_end()
         if self._steps and done < self._steps:
             _warn_of_end(done, self._steps)
+        elif self._once and not done:
+            _warn_of_end(done, "all")
 
     def reset(self) -> None:
         """The next epoch begins anew, where the source can be iterated again."""
@@ -215,6 +218,10 @@ def make_source(
             got="both class_weight and sample_weight",
             mend="multiply the class weights into the sample weights",
         )
+    limit = config.max_steps_per_epoch()
+    if limit and (not steps or limit < steps):
+        warnings.warn(f"Limiting steps_per_epoch to {limit}", stacklevel=3)
+        batch_size, steps = batch_size or 32, limit
     if x is None:
         raise DataError("There is no data.", got="x=None", expected="arrays, or a dataset", mend="pass x (and y)")
     if not isinstance(x, (list, tuple, dict)) and not is_array_like(x):

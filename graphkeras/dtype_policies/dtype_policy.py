@@ -1,12 +1,24 @@
 """Dtype policies: which dtype a layer computes in, and which its weights have."""
 
-from graphkeras.ir.dtypes import SHORT, is_float
-from graphkeras.ir.errors import ArgumentError
+from graphkeras.ir.dtypes import dtype_name, is_float
+from graphkeras.ir.errors import ArgumentError, DTypeError
 from graphkeras.trace import Tensor, Variable, apply, convert_to_tensor, is_tensor
 from graphkeras.trace.settings import floatx
 
 _MIXED = {"mixed_float16": ("float16", "float32"), "mixed_bfloat16": ("bfloat16", "float32")}
 _policy: list = []  # the global policy, empty until set
+
+
+def _both(name):
+    try:
+        dtype = dtype_name(name)
+    except DTypeError:
+        raise ArgumentError(
+            f"Cannot convert '{name}' to a mixed precision DTypePolicy.",
+            got=f"name={name!r}",
+            expected="'mixed_float16', 'mixed_bfloat16', or the name of any basic dtype such as 'float32'",
+        ) from None
+    return dtype, dtype
 
 
 class DTypePolicy:
@@ -28,14 +40,8 @@ class DTypePolicy:
             name = dtype_policy().name
         if not isinstance(name, str):
             raise ArgumentError("'name' must be a string, such as 'mixed_float16'.", got=f"name={name!r} (of type {type(name)})")
-        if name not in _MIXED and name not in SHORT:
-            raise ArgumentError(
-                f"Cannot convert '{name}' to a mixed precision DTypePolicy.",
-                got=f"name={name!r}",
-                expected="'mixed_float16', 'mixed_bfloat16', or the name of any basic dtype such as 'float32'",
-            )
         self._name = name
-        self._compute_dtype, self._variable_dtype = _MIXED.get(name, (name, name))
+        self._compute_dtype, self._variable_dtype = _MIXED.get(name) or _both(name)
 
     @property
     def name(self) -> str:

@@ -76,6 +76,13 @@ def assert_input_compatibility(input_spec, inputs, layer_name):
     for index, (x, spec) in enumerate(zip(inputs, specs)):
         if spec is None or (x is None and spec.optional):
             continue
+        if x is None and spec.name is not None:
+            raise ArgumentError(
+                f"The input '{spec.name}' is not optional, but None was passed.",
+                got=f"None for layer '{layer_name}'",
+                expected="a tensor",
+                mend="pass a tensor, or make the input with Input(..., optional=True)",
+            )
         if not hasattr(x, "shape"):
             raise ArgumentError(
                 f"Inputs to a layer should be tensors. Got '{x}' (of type {type(x)}) as input for layer '{layer_name}'.",

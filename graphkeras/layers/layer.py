@@ -1,6 +1,5 @@
 """Layer: state, and a computation on tensors that uses it."""
 
-import functools
 import inspect
 import warnings
 
@@ -8,16 +7,18 @@ from graphkeras import constraints, dtype_policies, initializers, ops, regulariz
 from graphkeras.ir.dtypes import dtype_name, is_float
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.ir.origin import layer_scope
+from graphkeras.layers.building import name_by_keyword, whole_build
 from graphkeras.layers.call_context import call_context, open_name_scope
 from graphkeras.layers.call_spec import CallSpec, build_arguments
 from graphkeras.layers.input_spec import assert_input_compatibility
-from graphkeras.layers.layer_config import LayerConfig, auto_config, takes_any
+from graphkeras.layers.layer_config import LayerConfig, auto_config, shape_of_input, takes_any
 from graphkeras.layers.layer_specs import LayerSpecs
 from graphkeras.layers.layer_state import LayerState
 from graphkeras.layers.masks import get_mask, set_mask
 from graphkeras.layers.symbolic_call import in_throw_away_trace, is_symbolic_call, record_call
 from graphkeras.layers.tracking import Tracker, not_tracking
 from graphkeras.random.seed import SeedGenerator
+from graphkeras.saving.pickling import Pickled
 from graphkeras.trace import SymbolicTensor, Tensor, Variable, autocast_scope, current_scope, tree
 from graphkeras.trace.base import TensorBase
 from graphkeras.trace.naming import auto_name, current_path
@@ -29,11 +30,15 @@ _LOCKED = (
 _PLAIN = (str, int, float, bool, type(None))
 
 
+class InitNotCalledError(ArgumentError, RuntimeError):
+    """A subclass's `__init__` did not call that of Layer."""
+
+
 def _is_metric(x):
     return hasattr(type(x), "update_state") and hasattr(type(x), "reset_state")
 
 
-class Layer(LayerState, LayerSpecs, LayerConfig):
+class Layer(LayerState, LayerSpecs, LayerConfig, Pickled):
     """Base class of layers.
 
     Args:
@@ -42,7 +47,8 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
         dtype: dtype, or `DTypePolicy`, of computation and weights; by default the global policy.
         autocast: whether float inputs are cast to the dtype of computation.
         name: name, made from that of the class where None.
-        input_shape, batch_input_shape, input_dtype: a Sequential model whose first layer has one of these builds its input itself.
+        input_shape, input_dim, batch_input_shape, input_dtype: a Sequential model whose first layer has one of these builds its
+            input itself; better begin with an `Input`.
 
     Example:
 
@@ -64,15 +70,11 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if "build" in cls.__dict__:
-            cls.build = _whole_build(cls.__dict__["build"])
+            cls.build = whole_build(cls.__dict__["build"])
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs):
         self._lock_free_init()
-        input_shape = kwargs.pop("input_shape", None)
-        batch_shape = kwargs.pop("batch_input_shape", None) or kwargs.pop("batch_shape", None)
-        if input_shape is not None:
-            batch_shape = (None, *input_shape)
-        self._batch_input_shape = None if batch_shape is None else tuple(batch_shape)
+        self._batch_input_shape = shape_of_input(kwargs)
         self._input_dtype_given = kwargs.pop("input_dtype", None)
         if kwargs:
             raise ArgumentError(
@@ -80,6 +82,12 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
                 got=", ".join(f"{k}={v!r}" for k, v in kwargs.items()),
                 expected=f"{type(self).__name__}{inspect.signature(type(self).__init__)}",
                 mend="check the spelling of the arguments",
+            )
+        if not isinstance(trainable, bool):
+            raise ArgumentError(
+                "Expected argument `trainable` to be a boolean.",
+                got=f"trainable={trainable!r} (of type {type(trainable).__name__})",
+                expected="True or False",
             )
         self.name = auto_name(type(self).__name__) if name is None else name
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -125,8 +133,9 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
 
     def _check_super_called(self):
         if not self.__dict__.get("_super_called"):
-            raise ArgumentError(
-                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` in the `__init__()` method.",
+            raise InitNotCalledError(
+                f"In layer '{type(self).__name__}', you forgot to call `super().__init__()` as the first statement in the "
+                "`__init__()` method.",
                 got=f"class {type(self).__name__}, whose __init__ did not run that of Layer",
                 expected="super().__init__(**kwargs) as the first statement of __init__",
                 mend="go add it",
@@ -203,6 +212,7 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
 
     # Building
 
+    @name_by_keyword
     def add_weight(
         self,
         shape=None,
@@ -236,13 +246,6 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
         dtype = self.variable_dtype if dtype is None else dtype_name(dtype)
         if initializer is None:
             initializer = "glorot_uniform" if is_float(dtype) else "zeros"
-        if isinstance(shape, str):
-            raise ArgumentError(
-                "`name` must be passed as a keyword argument.",
-                got=f"add_weight({shape!r}, ...)",
-                expected="the shape as first argument",
-                mend=f"write add_weight(shape=..., name={shape!r})",
-            )
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         if any(size is None for size in shape):
             raise ArgumentError(
@@ -306,8 +309,8 @@ class Layer(LayerState, LayerSpecs, LayerConfig):
             return
         if getattr(type(self).build, "_is_default", False):
             if spec.tensors:
-                shapes = build_arguments(self, spec)
-                self._set_build_shapes(shapes)
+                self._set_build_shapes(build_arguments(self, spec))
+            self._lock_state()  # what call() would add now it would add anew in each trace
             return
         self.build(**build_arguments(self, spec))
         self.built = True
@@ -460,33 +463,3 @@ def _rebound(spec, args, kwargs):
     if clash is None:
         return args, kwargs
     return args[:clash], {**dict(zip(names[clash:], args[clash:])), **kwargs}
-
-
-def _whole_build(build):
-    """`build` with what belongs around it: the name scope, the record of the shapes, and the lock."""
-    if getattr(build, "_is_whole", False):
-        return build
-
-    signature = inspect.signature(build)
-    own = next(iter(signature.parameters))
-
-    @functools.wraps(build)
-    def whole(self, *args, **kwargs):
-        if self.__dict__.get("_building"):
-            return build(self, *args, **kwargs)  # super().build(...)
-        self._lock_free_init()
-        self._building = True
-        try:
-            with open_name_scope(self):
-                if self._path is None:
-                    self._path = current_path()
-                build(self, *args, **kwargs)
-        finally:
-            self._building = False
-        shapes = dict(signature.bind(self, *args, **kwargs).arguments)
-        del shapes[own]
-        self._set_build_shapes(shapes)
-        self._finish_build()
-
-    whole._is_whole = True
-    return whole

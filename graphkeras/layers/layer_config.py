@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import warnings
 
 from graphkeras import dtype_policies, regularizers
 from graphkeras.ir.errors import ArgumentError
@@ -69,6 +70,19 @@ class LayerConfig:
             return None
         return {"input_shape": next(iter(shapes.values()))} if len(shapes) == 1 else {"shapes_dict": shapes}
 
+    def _classes_inside(self):
+        found = {type(layer) for layer in self._flat_layers()}
+        return [cls for cls in found if not cls.__module__.startswith("graphkeras.")]
+
+    def _pickled_state(self):
+        return self.get_build_config(), super()._pickled_state()
+
+    def _restore_state(self, state):
+        build, values = state
+        if not self.built:
+            self.build_from_config(build)
+        super()._restore_state(values)
+
     def build_from_config(self, config):
         """Builds the layer with the shapes of `get_build_config`."""
         if not config:
@@ -93,3 +107,20 @@ def auto_config(cls, args, kwargs):
     if isinstance(config.get("dtype"), dtype_policies.DTypePolicy):
         config["dtype"] = dtype_policies.serialize(config["dtype"])
     return config if all(isinstance(v, _PLAIN) for v in tree.flatten(config)) else None
+
+
+def shape_of_input(kwargs):
+    """The batch shape that was given by one of the older arguments, which are taken out of `kwargs`; else None."""
+    if "input_dim" in kwargs:
+        kwargs["input_shape"] = (kwargs.pop("input_dim"),)
+    batch_shape = kwargs.pop("batch_input_shape", None) or kwargs.pop("batch_shape", None)
+    if "input_shape" in kwargs:
+        shape = kwargs.pop("input_shape")
+        if shape is not None:
+            warnings.warn(
+                "Do not pass an `input_shape`/`input_dim` argument to a layer. When using Sequential models, prefer using an "
+                "`Input(shape)` object as the first layer in the model instead.",
+                stacklevel=4,
+            )
+            batch_shape = (None, *shape)
+    return None if batch_shape is None else tuple(batch_shape)

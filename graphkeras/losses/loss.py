@@ -175,7 +175,8 @@ def reduce_weighted_values(values, sample_weight=None, mask=None, reduction="sum
 
 
 def _weighted(values, weights):
-    if weights.ndim > values.ndim or any(
+    # A loss that is one number for the whole batch is scaled by the weights of its samples.
+    if (values.ndim and weights.ndim > values.ndim) or any(
         w != v and w != 1 and isinstance(w, int) and isinstance(v, int) for w, v in zip(weights.shape[::-1], values.shape[::-1])
     ):
         raise ShapeError(

@@ -39,7 +39,8 @@ class ThresholdMetric(Metric):
         self.top_k, self.class_id = top_k, class_id
         self._counts = tuple(counts)
         for count in self._counts:
-            setattr(self, count, self.add_variable((len(thresholds),), "zeros", name=count))
+            name = count if len(self._counts) > 1 else "accumulator"
+            setattr(self, count, self.add_variable((len(thresholds),), "zeros", name=name))
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         dtype = getattr(self, self._counts[0]).dtype

@@ -1,6 +1,7 @@
 """Metric: state that is updated batch by batch and read as a result."""
 
 from graphkeras.ir.errors import ArgumentError
+from graphkeras.saving.pickling import Pickled
 from graphkeras.trace import (
     StatelessScope,
     SymbolicTensor,
@@ -15,7 +16,7 @@ from graphkeras.trace import (
 from graphkeras.trace.naming import auto_name, name_scope
 
 
-class Metric:
+class Metric(Pickled):
     """Base class of metrics.
 
     Args:
@@ -24,6 +25,7 @@ class Metric:
 
     Example:
 
+    >>> from graphkeras import ops
     >>> class Count(Metric):
     ...     def __init__(self, name="count", **kwargs):
     ...         super().__init__(name=name, **kwargs)

@@ -1,5 +1,7 @@
 """clone_model: the same architecture with new weights."""
 
+import copy
+
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.layers.core.input_layer import Input, InputLayer
 from graphkeras.models.functional import Functional
@@ -19,7 +21,7 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
         recursive: whether models inside are cloned layer by layer with `clone_function`.
 
     Returns:
-        The new model.
+        The new model; compiled like the old one, with an optimizer and metrics of its own.
 
     Example:
 
@@ -45,9 +47,18 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
             return clone_model(layer, clone_function=clone_function, call_function=call_function, recursive=True)
         return (clone_function or _clone_layer)(layer)
 
-    if isinstance(model, Sequential):
-        return _clone_sequential(model, input_tensors, make, call_function)
-    return _clone_functional(model, input_tensors, make, call_function)
+    clone = _clone_sequential if isinstance(model, Sequential) else _clone_functional
+    new = clone(model, input_tensors, make, call_function)
+    if model.compiled:
+        new._compile_again(copy.deepcopy(model._compile_arguments, _fresh_state(model)))
+    return new
+
+
+def _fresh_state(model):
+    """What `copy.deepcopy` of compile arguments takes in place of objects with state: optimizer and metrics made anew."""
+    arguments = model._compile_arguments
+    held = [arguments["optimizer"], *tree.flatten((arguments["metrics"], arguments["weighted_metrics"]))]
+    return {id(x): type(x).from_config(x.get_config()) for x in held if hasattr(x, "variables")}
 
 
 def _clone_layer(layer):

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import warnings
 
 from graphkeras import ops
 from graphkeras.ir.errors import ArgumentError, ShapeError
@@ -140,6 +141,8 @@ class Functional(Model):
     def _standardized(self, inputs):
         """The inputs as a flat list in the model's order, with its dtypes and ranks."""
         given = self._inputs_in_order(inputs)
+        if len(given) > 1 or isinstance(inputs, dict):
+            self._warn_of_other_structure(inputs)
         if len(given) != len(self._graph.inputs):
             raise ArgumentError(
                 f"Model '{self.name}' has {len(self._graph.inputs)} inputs.",
@@ -166,6 +169,20 @@ class Functional(Model):
                 mend=f"add an entry {missing[0]!r}",
             )
         return [inputs[name] for name in names]
+
+    def _warn_of_other_structure(self, inputs):
+        struct = self._graph.inputs_struct
+        if isinstance(inputs, dict) and not isinstance(struct, dict) and set(inputs) == set(self.input_names):
+            return  # by the names of the input layers
+        try:
+            tree.assert_same_structure(struct, inputs)
+        except ArgumentError:
+            names = tree.map_structure(lambda x: x.name, struct)
+            received = tree.map_structure(lambda x: "None" if x is None else f"Tensor(shape={x.shape})", inputs)
+            warnings.warn(
+                f"The structure of `inputs` doesn't match the expected structure.\nExpected: {names}\nReceived: inputs={received}",
+                stacklevel=5,
+            )
 
     @staticmethod
     def _standard(x, symbolic):

@@ -6,6 +6,7 @@ import json
 from graphkeras.ir.errors import ArgumentError, UnknownNameError
 from graphkeras.layers.layer import Layer
 from graphkeras.layers.symbolic_call import in_throw_away_trace
+from graphkeras.models.state_tree import assign_state_tree, state_tree
 from graphkeras.trace import SymbolicTensor, tree
 from graphkeras.training.trainer import Trainer
 
@@ -125,6 +126,45 @@ class Model(Trainer, Layer):
             show_trainable=show_trainable,
             layer_range=layer_range,
         )
+
+    def get_state_tree(self, value_format="backend_tensor"):
+        """The values of all variables as a dict with the keys "trainable_variables", "non_trainable_variables",
+        "optimizer_variables" and "metrics_variables", each a tree of dicts by the parts of the paths.
+
+        Args:
+            value_format: "backend_tensor" or "numpy_array": what the leaves are.
+
+        Example:
+
+        >>> from graphkeras import Sequential, layers
+        >>> model = Sequential([layers.Input((1,)), layers.Dense(1, name="head")], name="net")
+        >>> sorted(model.get_state_tree()["trainable_variables"]["net"]["head"])
+        ['bias', 'kernel']
+        """
+        return state_tree(self, value_format)
+
+    def set_state_tree(self, state_tree):
+        """Sets the variables that a tree as of `get_state_tree` has values for; the others stay."""
+        assign_state_tree(self, state_tree)
+
+    def _copied_attributes(self):
+        return {**self.__dict__, "_steps": {}}  # programs hold addresses; a copy traces anew
+
+    def _pickled_state(self):
+        optimizer = self.optimizer
+        values = [v.numpy() for v in optimizer.variables] if optimizer is not None and optimizer.built else None
+        return super()._pickled_state(), self._compile_arguments, values
+
+    def _restore_state(self, state):
+        own, arguments, values = state
+        super()._restore_state(own)
+        if not arguments:
+            return
+        self._compile_again(arguments)
+        if values is not None and self.compiled:
+            self.optimizer.build(self.trainable_variables)
+            for variable, value in zip(self.optimizer.variables, values, strict=True):
+                variable.assign(value)
 
     def to_json(self, **kwargs):
         """The config of the model, weights left out, as JSON text; `kwargs` are those of `json.dumps`."""

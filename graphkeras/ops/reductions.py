@@ -109,7 +109,9 @@ def _others_vjp(ct, x, y, *, axes):
     count = size(x.spec.shape[a] for a in axes)
     flat = prim.reshape(prim.transpose(x, perm=perm), shape=(*rows, 1, count))
     weights = prim.reshape(prim.transpose(ct, perm=perm), shape=(*rows, 1, count))
-    same = prim.equal(prim.iota(shape=(count, count), axis=0, dtype="int32"), prim.iota(shape=(count, count), axis=1, dtype="int32"))
+    same = prim.equal(
+        prim.iota(shape=(count, count), axis=0, dtype="int32"), prim.iota(shape=(count, count), axis=1, dtype="int32")
+    )
     others = prim.product_of_others(prim.select(same, scalar_like(1, x), flat), axes=(len(rows) + 1,))
     pulled = prim.reduce_sum(prim.select(same, scalar_like(0, x), weights * others), axes=(len(rows) + 1,), keepdims=False)
     pulled = prim.reshape(pulled, shape=tuple(x.spec.shape[a] for a in perm))

@@ -7,11 +7,12 @@ from graphkeras import ops
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.optimizers.clipping import clip_by_global_norm, clip_by_norm
 from graphkeras.optimizers.schedules.schedule import LearningRateSchedule
+from graphkeras.saving.pickling import Pickled
 from graphkeras.trace import StatelessScope, SymbolicTensor, Variable, convert_to_tensor, settings
 from graphkeras.trace.naming import auto_name, name_scope
 
 
-class Optimizer:
+class Optimizer(Pickled):
     """Base class of optimizers.
 
     Args:
@@ -70,7 +71,7 @@ class Optimizer:
         self.built = False
         self._trainable_variables: list[Variable] = []
         self._indices: dict[int, int] = {}
-        self._excluded_ids: set[int] = set()
+        self._excluded: list[Variable] = []
         self._excluded_pattern = None
         self._step_scalars: dict | None = None
         self._iterations = self._scalar_variable(0, "int32", "iteration")
@@ -398,11 +399,11 @@ class Optimizer:
         """Variables that weight decay leaves alone: given themselves, or by patterns that their names contain."""
         if self.built:
             raise ArgumentError("`exclude_from_weight_decay()` can only be configured before the optimizer is built.")
-        self._excluded_ids = {id(v) for v in var_list or ()}
+        self._excluded = list(var_list or ())
         self._excluded_pattern = re.compile("|".join(sorted(set(var_names)))) if var_names else None
 
     def _use_weight_decay(self, variable) -> bool:
-        if id(variable) in self._excluded_ids:
+        if any(variable is excluded for excluded in self._excluded):
             return False
         return self._excluded_pattern is None or self._excluded_pattern.search(variable.name) is None
 
@@ -517,6 +518,17 @@ class Optimizer:
             rate = schedules.deserialize(config["learning_rate"], custom_objects=custom_objects)
             config = {**config, "learning_rate": rate}
         return cls(**config)
+
+    def __deepcopy__(self, memo):
+        new = super().__deepcopy__(memo)
+        new._indices = {id(v): i for i, v in enumerate(new._trainable_variables)}
+        return new
+
+    def _pickled_state(self):
+        """None: the variables belong to those of a model, which pickles their values with its own."""
+
+    def _restore_state(self, state):
+        """The config says it all."""
 
     def _obj_type(self):
         return "Optimizer"

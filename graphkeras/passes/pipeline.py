@@ -152,8 +152,18 @@ def _check_names(disabled, stages):
     """Raises FlagError for names that are no pass, rule or op, and for passes that nothing can run without."""
     if not disabled:
         return
-    passes = [p for stage in (*PRE_GRAD, *JOINT, *POST_GRAD, *stages) for p in (stage.stages if isinstance(stage, Repeat) else [stage])]
-    known = {name for p in passes for name in (p.name, *p.kinds)} | {"merge", "effect without effect", "assign own value", "prune", "hoist", *REGISTRY}
+    passes = [
+        p for stage in (*PRE_GRAD, *JOINT, *POST_GRAD, *stages) for p in (stage.stages if isinstance(stage, Repeat) else [stage])
+    ]
+    known = {name for p in passes for name in (p.name, *p.kinds)} | {
+        "merge",
+        "effect without effect",
+        "assign own value",
+        "prune",
+        "hoist",
+        "pads_to_concatenate",
+        *REGISTRY,
+    }
     for name in sorted(disabled):
         needed = any(p.needed and p.name == name for p in passes)
         if needed or name not in known:
@@ -204,5 +214,7 @@ class _Runner:
         if self.dump:
             os.makedirs(self.dump, exist_ok=True)
             title = re.sub(r"[^A-Za-z0-9_]+", "_", f"{graph.name[:80]}_{name}")
-            with open(os.path.join(self.dump, f"{next(_dump_numbers):04d}_{title}.txt"), "w", encoding="utf-8", errors="backslashreplace") as file:
+            with open(
+                os.path.join(self.dump, f"{next(_dump_numbers):04d}_{title}.txt"), "w", encoding="utf-8", errors="backslashreplace"
+            ) as file:
                 file.write(print_graph(graph, origins=True) + "\n")

@@ -20,6 +20,7 @@ from graphkeras.trace import (
     Tensor,
     Variable,
     current_scope,
+    in_stateless_scope,
     recorders,
     trace_call,
     tree,
@@ -170,7 +171,7 @@ class Function:
         mode = flags.EXECUTION.value
         direct = None if kwargs else _arrays(args)
         key = None
-        if direct is not None and current_scope() is None and not recorders():
+        if direct is not None and current_scope() is None and not recorders() and not in_stateless_scope():
             key = (mode, *[(a.shape, a.dtype) for a in direct])
             known = self._quick.get(key)
             if known is not None:
@@ -179,7 +180,7 @@ class Function:
         leaves = tree.flatten((args, kwargs))
         # Inside another trace the ops simply join it; under a tape they run one by one, so that the tape can see them.
         symbolic = any(isinstance(x, SymbolicTensor) for x in leaves)
-        if mode == "eager" or symbolic or current_scope() is not None or recorders():
+        if mode == "eager" or symbolic or current_scope() is not None or recorders() or in_stateless_scope():
             return self.python_function(*args, **kwargs)
         arrays = [x.array if isinstance(x, Tensor) else as_array(x) for x in leaves if _is_array(x)]
         trace = self._find(args, kwargs, arrays)

@@ -13,8 +13,9 @@ import time
 import numpy as np
 
 from graphkeras.debug import flags
+from graphkeras.ir.dims import Dim
 from graphkeras.ir.dtypes import is_float, is_integer, numpy_dtype
-from graphkeras.ir.node import Node, Value, VariableRef
+from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu.kernel import Address
 from graphkeras.runtime import team
 from graphkeras.runtime.call import Call
@@ -84,7 +85,7 @@ def run_python(program, arrays) -> list[np.ndarray]:
     return _walk(program, program.checked(arrays), python_kernel, None)
 
 
-def python_kernel(lowered, compiled=None):
+def python_kernel(lowered, _=None):
     """The kernel's source as a Python function `(args address, lo, hi, scratch address)` that a debugger can step through."""
     import linecache
 
@@ -102,7 +103,7 @@ def python_kernel(lowered, compiled=None):
     return kernel
 
 
-def _compiled(lowered, compiled):
+def _compiled(_, compiled):
     return _ENTRY(compiled.address)
 
 
@@ -221,18 +222,19 @@ def _timed(program, arrays, threads):
     if result.status is Status.ERROR:
         raise program.error(ready.frame, result.error)
     if shows_times:
-        show_times(program, ready.job, seconds)
+        _show_times(program, ready.job, seconds)
     return ready.outputs(fresh)
 
 
-def show_times(program, job, seconds, names=None) -> None:
+def _show_times(program, job, seconds):
     """One line per row of a job that was profiled, with its share of the time."""
-    table = job.table
-    names = {kernel.address: kernel.source.name for kernel in program.compiled} | (names or {})
-    total = max(1, int(table[:, 7].sum()))
+    rows = [kernel for kernel in program.lowered if not kernel.called]
+    cycles = job.table[:, 7].tolist()
+    total = max(1, sum(cycles))
     print(f"graphkeras: program {program.graph.name}: {seconds * 1e6:.1f} us", file=sys.stderr)
-    for address, cycles in table[:, [0, 7]].tolist():
-        print(f"  {names.get(address, '?'):<28} {seconds * 1e6 * cycles / total:>10.1f} us", file=sys.stderr)
+    for kernel, spent in zip(rows, cycles, strict=True):
+        text = f"  {kernel.name:<28} {seconds * 1e6 * spent / total:>10.1f} us"
+        print(text if isinstance(kernel.bytes, Dim) else f"{text} {kernel.bytes:>12} bytes", file=sys.stderr)
 
 
 # ---- NaN ------------------------------------------------------------------------------------------------------------
@@ -295,4 +297,4 @@ def run_steps(epoch, first: int, steps: int, collected) -> tuple[int, list[np.nd
     return steps, outputs
 
 
-__all__ = ["asked", "call", "python_kernel", "run_python", "run_steps", "show_made", "show_times"]
+__all__ = ["asked", "call", "python_kernel", "run_python", "run_steps", "show_made"]

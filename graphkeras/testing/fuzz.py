@@ -23,6 +23,8 @@ _CHOOSY = (
     "check_range",
     "gather",
     "scatter_add",
+    "scatter_reduce",
+    "searchsorted",
     "sparse_softmax_crossentropy",
     "shift_left",
     "shift_right",

@@ -72,7 +72,7 @@ def _error(labels, bad, name, what, expected, mend):
 
 
 def check_features(model, data) -> None:
-    """Raises DataError where inputs do not have the shapes the model was built for; names the input and its layer."""
+    """Raises DataError where inputs are left out or do not have the shapes the model was built for; names input and layer."""
     inputs = getattr(model, "inputs", None)
     if not inputs:
         return
@@ -88,6 +88,9 @@ def check_features(model, data) -> None:
         return
     for name, array, tensor in pairs:
         expected = tensor.shape
+        if array is None:
+            _check_optional(name, tensor, model)
+            continue
         if len(expected) in (array.ndim + 1, array.ndim - 1) and (expected[-1] == 1 or array.shape[-1] == 1):
             continue  # the model adds or removes an axis of size 1
         fits = len(expected) == array.ndim and all(e is None or e == s for e, s in zip(expected[1:], array.shape[1:]))
@@ -100,6 +103,16 @@ def check_features(model, data) -> None:
                 where=f"input layer '{getattr(tensor, 'name', name)}' of model '{model.name}'{_first_line()}",
                 mend=f"reshape the data, or build the model for inputs of shape {array.shape[1:]}",
             )
+
+
+def _check_optional(name, tensor, model):
+    if not tensor._keras_history.operation.optional:
+        raise DataError(
+            f"The input '{tensor.name}' is not optional, but None was passed.",
+            got=f"{name}=None for model '{model.name}'",
+            expected="an array",
+            mend="pass data for it, or make it with Input(..., optional=True)",
+        )
 
 
 def _first_line() -> str:

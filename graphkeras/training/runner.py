@@ -61,16 +61,29 @@ class Runner:
         return self._native(order, numbers)
 
     def _iterate(self, batches, check):
-        result = None
+        """Runs the step batch by batch, with the hooks around each `steps_per_execution` batches."""
+        first, group, result = 0, [], None
         for number, batch in enumerate(batches):
             if check:
                 self._check(batch)
-            self._begin(number)
-            result = self.step(batch)
-            self._end(number, result)
-            if self._stopped:
-                break
-        return result
+            if not group:
+                first = number
+                self._begin(first)
+            group.append(self.step(batch))
+            if len(group) == self._hooked_steps:
+                result, group = self._ended(first, group), []
+                if self._stopped:
+                    break
+        return self._ended(first, group) if group else result
+
+    @property
+    def _hooked_steps(self) -> int:
+        """Number of batches between two calls of the hooks."""
+        return max(1, self.model.steps_per_execution)
+
+    def _ended(self, first, group):
+        self._end(first + self._hooked_steps - 1, group[-1])
+        return group[-1]
 
     def _native(self, order, numbers):
         program = self._compiled.program
@@ -81,18 +94,19 @@ class Runner:
         hooks = self.callbacks.wants_batches(self.step.mode)
         self.is_undisturbed = not hooks and total > 0
         bar = None if hooks else self.callbacks.progress
-        chunk = max(1, self.model.steps_per_execution) if hooks else (1 if bar is not None and bar.verbose == 1 else total)
+        chunk = self._hooked_steps if hooks else (1 if bar is not None and bar.verbose == 1 else total)
         while done < total and not self._stopped:
             steps = min(chunk, total - done)
+            first = done
             if hooks:
-                self._begin(done)
+                self._begin(first)
             start = time.perf_counter()
             outcome = self._epoch.run_steps(numbers.start + done, steps)
             seconds = time.perf_counter() - start
             done += outcome.steps
             result = self._compiled.packed(outcome.outputs)
             if hooks:
-                self._end(done - 1, result)
+                self._end(first + chunk - 1, result)
             elif bar is not None and bar.verbose == 1:
                 self._end(done - 1, result)
                 chunk = max(1, int(steps * min(_BAR_SECONDS / max(seconds, 1e-9), 8)))
@@ -131,14 +145,15 @@ class PredictRunner(Runner):
             batches = (source.batch(i, None) for i in range(min(source.num_batches, source.available)))
         else:
             batches = source.epoch()
-        parts = []
-        for number, batch in enumerate(batches):
-            self._begin(number)
-            parts.append(self.step(batch))
-            self._end(number, parts[-1])
-            if self._stopped:
-                break
-        return tree.map_structure(_joined, *parts)
+        self._parts = []
+        self._iterate(batches, check=False)
+        return tree.map_structure(_joined, *self._parts)
+
+    def _ended(self, first, group):
+        outputs = tree.map_structure(_joined, *group)
+        self._parts.append(outputs)
+        self._end(first + self._hooked_steps - 1, outputs)
+        return outputs
 
     def _shown(self, outputs):
         if self.callbacks.progress is not None:

@@ -4,8 +4,8 @@ import warnings
 
 import numpy as np
 
+from graphkeras import config, ops, optimizers
 from graphkeras import metrics as metrics_module
-from graphkeras import ops, optimizers
 from graphkeras.autodiff import GradientTape
 from graphkeras.callbacks import CallbackList
 from graphkeras.callbacks.callback_list import floats
@@ -14,14 +14,14 @@ from graphkeras.data.packing import pack_x_y_sample_weight, unpack_x_y_sample_we
 from graphkeras.data.sources import make_source
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.layers.tracking import not_tracking
-from graphkeras.trace import StatelessScope, convert_to_tensor, settings, tree
+from graphkeras.trace import StatelessScope, convert_to_tensor, settings
 from graphkeras.training.building import symbolic_build
 from graphkeras.training.checks import check_labels
 from graphkeras.training.compile_loss import CompileLoss
 from graphkeras.training.compile_metrics import CompileMetrics
 from graphkeras.training.legacy import CompiledLoss, CompiledMetrics
 from graphkeras.training.runner import PredictRunner, Runner
-from graphkeras.training.step import Step
+from graphkeras.training.step import Step, leaves_of
 
 
 class Trainer:
@@ -128,18 +128,22 @@ class Trainer:
 
     def compile_from_config(self, config):
         """Calls `compile` with the arguments of a config, and makes the optimizer's variables."""
-        if type(self).compile is not Trainer.compile:
-            warnings.warn(
-                "`compile()` was not called as part of model loading because the model's `compile()` method is custom. "
-                "Override `get_compile_config()` and `compile_from_config(config)` too, or call `compile()` after loading.",
-                stacklevel=2,
-            )
-            return
         from graphkeras.saving import deserialize_keras_object
 
-        self.compile(**deserialize_keras_object(config))
+        self._compile_again(deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def _compile_again(self, arguments):
+        """Calls `compile` with the arguments of another model; says so where a class has a `compile` of its own."""
+        if type(self).compile is Trainer.compile:
+            self.compile(**arguments)
+            return
+        warnings.warn(
+            "`compile()` was not called as part of model loading because the model's `compile()` method is custom. "
+            "Override `get_compile_config()` and `compile_from_config(config)` too, or call `compile()` after loading.",
+            stacklevel=3,
+        )
 
     def _assert_compiled(self, method):
         if not self.compiled:
@@ -290,7 +294,7 @@ class Trainer:
 
     def _tracked_loss(self, x, y, y_pred, sample_weight, training):
         loss = self._call_compute_loss(x, y, y_pred, sample_weight, training)
-        batch = convert_to_tensor(tree.flatten(x)[0].spec.shape[0], self._loss_tracker.dtype)
+        batch = convert_to_tensor(leaves_of(x)[0].spec.shape[0], self._loss_tracker.dtype)
         self._loss_tracker.update_state(loss, sample_weight=batch)
         return loss
 
@@ -364,6 +368,9 @@ class Trainer:
             DataError, ArgumentError: for data and arguments that do not fit; nothing has been changed then.
         """
         self._assert_compiled("fit")
+        if config.max_epochs() and config.max_epochs() < epochs:
+            epochs = config.max_epochs()
+            warnings.warn(f"Limiting epochs to {epochs}", stacklevel=2)
         if validation_split and validation_data is None:
             x, y = arrays_of(x, "x"), None if y is None else arrays_of(y, "y")
             sample_weight = None if sample_weight is None else arrays_of(sample_weight, "sample_weight")

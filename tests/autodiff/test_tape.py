@@ -178,3 +178,51 @@ def test_vjp_and_jvp():
 def test_jvp_inside_a_trace():
     got = function(lambda x: jvp(lambda a: a * a * a, (x,), (ops.ones_like(x),)))(np.array([1.0, 2.0], "float32"))
     assert [t.tolist() for t in got] == [[1.0, 8.0], [3.0, 12.0]]
+
+
+def _both_ways(f, *args):
+    """What f gives eagerly and traced."""
+    return [f(*args), function(f)(*args)]
+
+
+def test_no_gradient_flows_through_an_assignment():
+    v = Variable(3.0)
+
+    def slope(x):
+        v.assign(3.0)
+        with GradientTape() as tape:
+            tape.watch(x)
+            before = v * x
+            v.assign(v * v * x)
+            total = before + v * v
+        return tape.gradient(total, [v, x])
+
+    for dv, dx in _both_ways(slope, Tensor(2.0)):
+        # v * x with v = 3, and v * v with v = 18: only what each read gave counts.
+        assert (float(dv), float(dx)) == (2.0 + 2 * 18.0, 3.0)
+
+
+def test_stop_recording_holds_in_a_trace_too():
+    def slope(x):
+        with GradientTape() as tape:
+            tape.watch(x)
+            y = x * x
+            with tape.stop_recording():
+                z = y * 3.0
+            y = ops.sum(y + z)
+        return tape.gradient(y, x)
+
+    for dx in _both_ways(slope, Tensor([2.0, 5.0])):
+        assert dx.tolist() == [4.0, 10.0]
+
+
+def test_unwatched_tensors_have_no_gradient_in_a_trace_either():
+    def slope(x):
+        with GradientTape(persistent=True) as tape:
+            y = x * 2.0
+            tape.watch(y)
+            z = y * y
+        return tape.gradient(z, x), tape.gradient(z, y)
+
+    for dx, dy in _both_ways(slope, Tensor(3.0)):
+        assert dx is None and float(dy) == 12.0

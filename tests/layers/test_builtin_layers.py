@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from graphkeras import layers, ops
-from graphkeras.ir.errors import ArgumentError, ShapeError
+from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.layers.masks import get_mask, set_mask
 from graphkeras.trace import Tensor
 from tests.layers.check_layer import check_layer, run
@@ -212,7 +212,7 @@ def test_activity_regularization_divides_by_the_batch():
         (lambda: layers.GaussianNoise(2), ArgumentError, "stddev"),
         (lambda: layers.Reshape((-1, -1)), ArgumentError, "more than one `-1`"),
         (lambda: layers.Permute((0, 1)), ArgumentError, "dims"),
-        (lambda: layers.RepeatVector(2.0), ArgumentError, "integer value for `n`"),
+        (lambda: layers.RepeatVector(2.0), DTypeError, "integer value for `n`"),
         (lambda: layers.ReLU(max_value=-1.0), ArgumentError, "max_value"),
         (lambda: layers.LeakyReLU(None), ArgumentError, "negative_slope"),
         (lambda: layers.Dot(axes="x"), ArgumentError, "axes"),

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from graphkeras import GradientTape, Input, Model, Variable, function, layers, metrics, ops, random
+from graphkeras import GradientTape, Input, Model, Variable, function, layers, metrics, models, ops, random
 from graphkeras.dtype_policies import DTypePolicy
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.layers.masks import get_mask, set_mask
@@ -458,3 +458,43 @@ def test_default_build_warns_where_it_cannot_help():
         layer(np.ones((1, 2)))
     assert layer.built and layer.inner.built
     assert Holder().compute_output_shape((4, 2)) == (4, 1)
+
+
+def test_state_made_in_call_is_refused():
+    """What `call` makes it would make anew in each trace, and training would never see it."""
+
+    class MakesWeight(layers.Layer):
+        def call(self, inputs):
+            self.w = self.add_weight(shape=(), initializer="ones")
+            return inputs * self.w
+
+    class MakesLayer(models.Model):
+        def call(self, inputs):
+            self.dense = layers.Dense(2)
+            return self.dense(inputs)
+
+    for cls in (MakesWeight, MakesLayer):
+        with pytest.raises(ValueError, match="cannot add new elements of state"):
+            cls()(np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("trainable", ["yes", 1, None])
+def test_trainable_must_be_a_boolean(trainable):
+    with pytest.raises(ValueError, match="to be a boolean"):
+        layers.Dense(2, trainable=trainable)
+
+
+def test_input_dim_of_older_code():
+    with pytest.warns(UserWarning, match="Do not pass an `input_shape`/`input_dim` argument"):
+        model = models.Sequential([layers.Dense(2, input_dim=3)])
+    assert model.input_shape == (None, 3) and model.built
+
+
+def test_forgotten_super_init_is_a_runtime_error_too():
+    class Forgets(layers.Layer):
+        def __init__(self):
+            self.units = layers.Dense(1)
+
+    for error in (ValueError, RuntimeError):
+        with pytest.raises(error, match="you forgot to call `super"):
+            Forgets()(np.ones((2, 2)))

@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -250,3 +251,40 @@ def test_errors_have_four_parts(make, error, match):
         make()
     text = str(caught.value)
     assert "got:" in text and "expected:" in text and "test_functional.py" in text
+
+
+def two_inputs(optional=False):
+    first, second = layers.Input((2,), name="first"), layers.Input((2,), name="second", optional=optional)
+
+    class Sum(layers.Layer):
+        def call(self, x, y=None):
+            return x if y is None else x + y
+
+    return Model({"first": first, "second": second}, Sum()(first, second))
+
+
+def test_other_structures_of_inputs_are_warned_of():
+    model, ones = two_inputs(), np.ones((3, 2), "float32")
+    with pytest.warns(UserWarning, match="The structure of `inputs` doesn't match"):
+        model([ones, ones])
+    with pytest.warns(UserWarning, match="The structure of `inputs` doesn't match"):
+        model({"first": ones, "second": ones, "third": ones})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model({"second": ones, "first": ones})
+
+
+def test_optional_inputs_may_be_left_out():
+    model, ones = two_inputs(optional=True), np.ones((3, 2), "float32")
+    model.compile("sgd", "mse")
+    assert model.evaluate({"first": ones, "second": None}, ones, verbose=0) == 0.0
+    assert model.evaluate({"first": ones, "second": ones}, ones, verbose=0) == 1.0
+    np.testing.assert_array_equal(model.predict({"first": ones, "second": None}, verbose=0), ones)
+
+
+def test_other_inputs_may_not():
+    model, ones = two_inputs(), np.ones((3, 2), "float32")
+    model.compile("sgd", "mse")
+    for call in (lambda x: model(x), lambda x: model.predict(x, verbose=0), lambda x: model.evaluate(x, ones, verbose=0)):
+        with pytest.raises(ValueError, match="The input 'second' is not optional, but None was passed"):
+            call({"first": ones, "second": None})

@@ -10,7 +10,12 @@ from graphkeras.testing import sweep
 
 CASES = list(sweep.cases())
 COMPOSITES = [case for case in CASES if REGISTRY[case[0]].kind == "composite"]
-COMPILED = [case for case in CASES if REGISTRY[case[0]].kind not in ("host", "control")]
+# Each sample of each op is a kernel or two to compile: three of each op are part of the quick run, all of the slow one.
+COMPILED = [
+    pytest.param(*case, marks=[pytest.mark.slow] if case[1] >= 3 else [])
+    for case in CASES
+    if REGISTRY[case[0]].kind not in ("host", "control")
+]
 ERRORS = [(name, i) for name, record in sorted(REGISTRY.items()) for i in range(len(record.errors))]
 # Its gradient at a zero is right, but not the gradient of that: the rule tells zeros apart by comparisons, whose slope is zero.
 FIRST_ORDER_ONLY = {("reduce_prod", 8)}

@@ -33,6 +33,7 @@ CASES = [
     ("multiply_minus_one", X + "%0 = multiply(x, 1.0); return %0 }", None),
     ("divide_one", X + "%0 = divide(x, 1.0); return %0 }", X + "return x }"),
     ("power_one", "f(x: f32[3]) { %0 = power(x, 1.0); return %0 }", "f(x: f32[3]) { return x }"),
+    ("power_one", "f(x: f32[3]) { %0 = power(x, 1.5); return %0 }", None),
     ("divide_one", X + "%0 = divide(1.0, x); return %0 }", None),
     ("floor_divide_one", I + "%0 = floor_divide(x, 1); return %0 }", I + "return x }"),
     ("floor_divide_one", X + "%0 = floor_divide(x, 1.0); return %0 }", None),

@@ -252,3 +252,11 @@ def test_flags_disable_limit_and_dump(tmp_path, capsys):
 def test_a_graph_of_constants_only_becomes_one_constant():
     final, _ = run(parse_graph("f() { %0 = add(1.0, 2.0); %1 = multiply(%0, %0); return %1 }"), JOINT)
     assert len(final.nodes) == 1 and final.outputs[0].node.attrs["value"].array == np.float32(9)
+
+
+def test_names_that_cannot_be_left_out_are_refused():
+    for name, problem in (("foldconstants", "no pass and no rule"), ("expand_composites", "cannot be left out")):
+        with flags.DISABLE_PASSES(name), pytest.raises(flags.FlagError, match=problem):
+            run(parse_graph(MODEL), POST_GRAD)
+    with flags.DISABLE_PASSES("multiply_one,merge,add,pads_to_concatenate"):
+        run(parse_graph(MODEL), POST_GRAD)

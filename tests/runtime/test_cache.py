@@ -250,3 +250,24 @@ def test_two_processes_fill_one_cache(folder):
     errors = [process.communicate(timeout=120)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert not list(folder.glob("*.part")) and list(folder.glob("*.gko"))
+
+
+def test_a_named_pipe_does_not_hang(folder):
+    cache = DiskCache(folder)
+    os.mkfifo(_entry(folder), 0o600)
+    with pytest.warns(CacheWarning, match="is no file"):
+        assert cache.get(KEY) is None
+
+
+def test_entries_that_others_can_write_are_not_trusted(folder):
+    cache = DiskCache(folder)
+    cache.put(KEY, b"payload", {})
+    os.chmod(_entry(folder), 0o666)
+    with pytest.warns(CacheWarning, match="written by other users"):
+        assert cache.get(KEY) is None
+
+
+def test_names_that_are_no_unicode(folder):
+    cache = DiskCache(folder)
+    cache.put(KEY, b"payload", {"name": "layer \udc80\n\""})
+    assert cache.get(KEY) == b"payload" and cache.manifest(KEY)["name"] == "layer \udc80\n\""

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from graphkeras.autodiff import GradientTape
 from graphkeras.debug import flags
 from graphkeras.ir.errors import ShapeError, TraceError
 from graphkeras.runtime.function import function
-from graphkeras.trace import Tensor, Variable
+from graphkeras.trace import StatelessScope, Tensor, Variable
 
 
 def test_one_trace_serves_all_batch_sizes():
@@ -161,3 +163,98 @@ def test_errors_of_the_program_change_nothing():
 def test_shape_errors_name_the_users_line():
     with pytest.raises(ShapeError, match="test_function.py"):
         function(lambda a, b: ops.matmul(a, b))(np.ones((2, 3), "float32"), np.ones((4, 3), "float32"))
+
+
+def test_constants_are_told_apart_by_type_sign_and_content():
+    traces = []
+
+    @function
+    def f(x, constant):
+        traces.append(constant)
+        return x * constant
+
+    x = Tensor([2.0])
+    assert [np.signbit(f(x, s).numpy()[0]) for s in (0.0, -0.0, 0.0)] == [False, True, False]
+    for _ in range(3):
+        f(x, float("nan"))
+    assert len(traces) == 3
+
+    @function
+    def by_key(d):
+        return {k: v * (2 if isinstance(k, int) else 3) for k, v in d.items()}
+
+    assert by_key({1: x})[1].tolist() == [4.0] and by_key({"1": x})["1"].tolist() == [6.0]
+
+
+def test_objects_that_have_no_hash_are_not_mistaken_for_their_successors():
+    class Scale:
+        __hash__ = None
+
+        def __init__(self, by):
+            self.by = by
+
+    @function
+    def f(x, scale):
+        return x * scale.by
+
+    x = Tensor([1.0])
+    assert [f(x, Scale(k)).tolist() for k in range(6)] == [[float(k)] for k in range(6)]  # each is freed before the next is made
+    assert len(f.traces) <= 1
+    kept = Scale(7)
+    f(x, kept)
+    f(x, kept)
+    assert len(f.traces) == 1
+
+
+def test_sets_are_told_apart_by_their_elements():
+    @function
+    def f(x, chosen):
+        return x * sum(chosen)
+
+    assert [f(Tensor([1.0]), {k}).tolist() for k in range(4)] == [[0.0], [1.0], [2.0], [3.0]]
+
+
+def test_methods():
+    class Base:
+        @function
+        def f(self, x):
+            return x + 1.0
+
+    class Derived(Base):
+        @function
+        def f(self, x):
+            return super().f(x) * 2.0
+
+    one, x = Derived(), Tensor([1.0])
+    assert one.f(x).tolist() == [4.0] and one.f(x).tolist() == [4.0] and len(one.f.traces) == 1
+    other = copy.deepcopy(one)
+    assert other.f is not one.f and other.f.traces == [] and other.f(x).tolist() == [4.0]
+
+    class Slots:
+        __slots__ = ("a",)
+        f = Base.f
+
+    with pytest.raises(TraceError, match="no __dict__"):
+        Slots().f(x)
+
+
+def test_explains_why_it_is_traced(capsys):
+    @function
+    def f(x):
+        return x + 1.0
+
+    with flags.EXPLAIN_RECOMPILE(True):
+        f(np.zeros((3, 4), np.float32))
+        f(np.zeros((5, 4), np.float32))
+        f(np.zeros((5, 2), np.float32))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "first call" in lines[0] and "axis 1: 4 -> 2" in lines[1]
+
+
+def test_a_stateless_scope_sees_through_a_function():
+    v = Variable(1.0)
+    step = function(lambda x: v.assign_add(x))
+    step(Tensor(0.0))
+    with StatelessScope([(v, Tensor(5.0))]) as scope:
+        assert float(step(Tensor(2.0))) == 7.0
+    assert float(scope.get_current_value(v)) == 7.0 and float(v) == 1.0

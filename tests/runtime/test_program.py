@@ -353,3 +353,38 @@ def test_arena_places_never_overlap_while_alive():
 def test_a_buffer_may_take_over_one_that_dies():
     offsets, total = plan([Buffer("a", 128, 0, 1), Buffer("b", 128, 1, 2, over="a"), Buffer("c", 64, 2, 3)])
     assert offsets["a"] == offsets["b"] and total == 192
+
+
+@pytest.mark.parametrize("rows", [2, 3000])  # arguments and outputs that are copied, and such that are used where they lie
+def test_calls_hand_out_arrays_of_their_own(rows):
+    x, y = arg("x", (B, 4)), arg("y", (B, 4))
+    program = Program(Graph("f", [x, y], [op("add", x, y), op("multiply", x, y)]))
+    a, b = np.random.default_rng(0).normal(size=(2, rows, 4)).astype("float32")
+    first = program(a, b)
+    kept = [output.copy() for output in first]
+    second = program(b, b)
+    strided = program(np.asfortranarray(a), np.repeat(b, 2, 0)[::2])
+    for output, expected in zip((*first, *second, *strided), (*kept, b + b, b * b, a + b, a * b)):
+        assert np.array_equal(output, expected) and output.flags.owndata
+    with pytest.raises(DTypeError):
+        program(a, b.astype("float64"))
+    assert np.array_equal(program(a, b)[0], a + b)
+
+
+def test_an_epoch_that_was_given_back_serves_other_data():
+    cells = Cell("w", np.zeros((6, 1), "float32")), Cell("b", np.zeros(1, "float32")), Cell("n", np.array(0, "int32"))
+    program = Program(linear_step(*cells))
+    rng = np.random.default_rng(0)
+    data = [[rng.normal(size=(20, 6)).astype("float32"), rng.integers(-9, 9, (20, 1)).astype("int32")] for _ in range(2)]
+    fresh = Program(linear_step(*[Cell(c.name, c.array) for c in cells]))
+    expected = [fresh.epoch(d, batch_size=8) for d in data]
+    epoch = program.epoch(data[0], batch_size=8)
+    found = [epoch.run().outputs]
+    program.keep_epoch(epoch)
+    assert epoch.data == []  # nothing of the user's is kept alive
+    assert program.epoch(data[1], batch_size=4) is not epoch
+    again = program.epoch(data[1], batch_size=8)
+    assert again is epoch
+    found.append(again.run().outputs)
+    for got, want in zip(found, [e.run().outputs for e in expected]):
+        assert all(map(np.array_equal, got, want))

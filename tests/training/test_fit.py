@@ -212,11 +212,28 @@ def test_stop_training_within_an_epoch(mode):
     assert stop.batches == 2 and history.epoch == [0]
 
 
-def test_steps_per_execution_groups_batches():
-    batches = []
-    watch = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batches.append(batch))
-    model(steps_per_execution=2).fit(X, Y, batch_size=10, verbose=0, callbacks=[watch])
-    assert batches == [1, 3, 4]
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_steps_per_execution_groups_batches(run_eagerly):
+    """Hooks get the first and the last number of a group, that of the last group as if it were whole."""
+
+    class Watch(callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.numbers = []
+
+        def on_train_batch_begin(self, batch, logs=None):
+            self.numbers.append(batch)
+
+        on_train_batch_end = on_test_batch_begin = on_test_batch_end = on_train_batch_begin
+        on_predict_batch_begin = on_predict_batch_end = on_train_batch_begin
+
+    made = model(steps_per_execution=2, run_eagerly=run_eagerly)
+    for run in (made.fit, made.evaluate, lambda x, y, **options: made.predict(x, **options)):
+        watch = Watch()
+        run(X, Y, batch_size=10, verbose=0, callbacks=[watch])
+        assert watch.numbers == [0, 1, 2, 3, 4, 5]
+    assert made.optimizer.iterations.numpy() == 5
+    np.testing.assert_array_equal(made.predict(X, batch_size=10, callbacks=[watch], verbose=0), made.predict(X, verbose=0))
 
 
 def test_decisions_on_values_run_eagerly_with_one_warning():

@@ -101,6 +101,16 @@ class Normalization(Layer):
             return [ops.convert_to_tensor(np.broadcast_to(v, self._stat_shape).reshape(shape), dtype) for v in values]
         return [ops.cast(ops.reshape(v, self._broadcast_shape), dtype) for v in (self.adapt_mean, self.adapt_variance)]
 
+    @property
+    def mean(self):
+        """The mean, in a shape that broadcasts to the inputs; the layer must be built."""
+        return self._statistics(self.compute_dtype)[0]
+
+    @property
+    def variance(self):
+        """The variance, in a shape that broadcasts to the inputs; the layer must be built."""
+        return self._statistics(self.compute_dtype)[1]
+
     def call(self, inputs):
         dtype = self.compute_dtype
         inputs = ops.cast(inputs, dtype)

@@ -3,7 +3,7 @@
 import math
 
 from graphkeras import ops
-from graphkeras.ir.errors import ArgumentError, ShapeError
+from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.layers.input_spec import InputSpec
 from graphkeras.layers.layer import Layer
 from graphkeras.trace.settings import standardize_data_format
@@ -129,7 +129,7 @@ class RepeatVector(Layer):
     def __init__(self, n, **kwargs):
         super().__init__(**kwargs)
         if not isinstance(n, int):
-            raise ArgumentError(f"Expected an integer value for `n`, got {type(n)}.", got=f"n={n!r}", expected="an integer")
+            raise DTypeError(f"Expected an integer value for `n`, got {type(n)}.", got=f"n={n!r}", expected="an integer")
         self.n = n
         self.input_spec = InputSpec(ndim=2)
         self._build_at_init()

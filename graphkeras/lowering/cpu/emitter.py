@@ -317,8 +317,8 @@ class Emitter:
         return Value(dtype, x.ir)
 
     def convert(self, dtype, x):
-        """`cast` of any values. LLVM leaves a float outside the range of an integer undefined, and then folds casts of casts one way
-        or the other, so that fused kernels would differ from single ones; here it is what x86 processors and numpy make of it."""
+        """`cast` of any values. LLVM leaves a float outside the range of an integer undefined, and then folds casts of casts one
+        way or the other, so that fused kernels would differ from single ones; here it is what x86 and numpy make of it."""
         if DTYPES[x.dtype].kind != "f" or DTYPES[dtype].kind not in "iu":
             return self.cast(dtype, x)
         if DTYPES[dtype].bits < 32:

@@ -4,10 +4,10 @@ Plain loops, but emitted as LLVM instructions, for typing them as Python would t
 WIDTH is the width of a panel, TALL and LOW are the heights of strips (`simd_types.strip_shapes`).
 
     pack_panels_T(b, k_step, n_step, panels, k, n, first)
-        b[q * k_step + j * n_step] to panels[j // WIDTH * WIDTH * k + q * WIDTH + j % WIDTH], for first <= j < n, q < k; a panel that is
-        at most half full gets zeros in its other half
+        b[q * k_step + j * n_step] to panels[j // WIDTH * WIDTH * k + q * WIDTH + j % WIDTH], for first <= j < n, q < k; the rest
+        of the last panel is filled with zeros
     pack_strips_T(a, m_step, k_step, strips, k, m)
-        a[i * m_step + q * k_step] to strips of TALL or LOW rows; the strip that begins with row i lies at i * (k + LANES), with row i of
+        a[i * m_step + q * k_step] to strips of TALL or LOW rows; the strip that begins with row i lies at i * (k + LANES), in it
         column q at q * height
     pack_rows_T(a, m_step, rows, row, k, m, first)
         a[i * m_step + q] to rows[i * row + q], for first <= i < m, and TALL rows of zeros behind them

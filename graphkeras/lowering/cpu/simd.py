@@ -30,7 +30,7 @@ holds the same names for running a kernel un-jitted. The language:
     pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
     gather_strip_T                      the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address
-    report(args, code, position, value) error slot, least code and position win;  call_kernel(address, args_address, lo, hi, scratch)
+    report(args, code, position, value) error slot, least code, position win;  call_kernel(address, args_address, lo, hi, scratch)
 
 f16 and bf16 are computed as f32 vectors: loading widens, storing and `cast_f16` / `cast_bf16` round to nearest even.
 """
@@ -316,9 +316,9 @@ def _philox(e, *operands):
 
 
 def _report(e, args, code, position, value):
-    """Keeps the least (code, position) of the first kernel that reports: shares of a kernel run in any order, the error is the same.
+    """Keeps the least (code, position) of the first kernel that reports: its shares run in any order, the error is the same.
 
-    args identifies the kernel among the program's. Cell 7 of the slot is a lock; nobody waits for it but who has an error to report.
+    args identifies the kernel among the program's. Cell 7 of the slot is a lock; only who has an error to report waits for it.
     """
     b = e.b
     slot = b.inttoptr(b.load(args), I64.as_pointer())

@@ -1,0 +1,139 @@
+"""Other ways of running a program give the same bits, and find planted faults."""
+
+import os
+
+import numpy as np
+import pytest
+
+from graphkeras import ops
+from graphkeras.debug import flags
+from graphkeras.ir.dims import symbol
+from graphkeras.ir.errors import DataError
+from graphkeras.ir.spec import TensorSpec
+from graphkeras.passes import POST_GRAD, run
+from graphkeras.runtime import inspection
+from graphkeras.runtime.errors import KernelMismatchError, NotFiniteError
+from graphkeras.runtime.program import Program
+from graphkeras.trace import Variable, prim, trace
+
+B = symbol("b")
+X = np.random.default_rng(0).normal(size=(11, 4)).astype(np.float32)
+INDEX = np.array([0, 1, 4, 2, 3, 10, 7, 7, 7, 9, 5], np.int32)
+
+
+def _program(function, specs, fuse=True):
+    return Program(run(trace(function, specs), POST_GRAD)[0], fuse=fuse)
+
+
+@pytest.fixture(params=[True, False], ids=["fused", "strict"])
+def step(request):
+    """A program with products, rows, gathers and a variable; `bits()` are those of its results and its state."""
+    w = Variable(np.ones((4, 3), np.float32), name="w")
+
+    def function(x, i):
+        y = ops.softmax(ops.matmul(x, w.value) + 1.0)
+        w.assign_sub(0.1 * ops.matmul(ops.transpose(x), y))
+        return ops.sum(y * ops.take(y, i, axis=0)), ops.exp(x)[::-1], i > 3
+
+    program = _program(function, [TensorSpec((B, 4)), TensorSpec((B,), "int32")], request.param)
+
+    def bits(call):
+        w.assign(np.ones((4, 3), np.float32))
+        outputs = call()
+        return [a.tobytes() for a in outputs] + [w.numpy().tobytes()]
+
+    program.bits = bits
+    return program
+
+
+def test_un_jitted_source_gives_the_same_bits(step):
+    assert step.bits(lambda: step.python(X, INDEX)) == step.bits(lambda: step(X, INDEX))
+
+
+def test_one_kernel_un_jitted():
+    program = _program(lambda x: ops.tanh(x) * 2.0, [TensorSpec((4,))])
+    (view,) = program.kernels
+    x, y = X[0].copy(), np.zeros(4, np.float32)
+    block = np.zeros(8, np.int64)
+    slot = np.zeros(8, np.int64)
+    block[:3] = slot.ctypes.data, x.ctypes.data, y.ctypes.data
+    view.python()(block.ctypes.data, 0, 4)
+    assert y.tobytes() == program(x)[0].tobytes()
+
+
+def test_un_jitted_errors_are_the_same():
+    program = _program(lambda x, i: prim.gather(x, i, axis=0), [TensorSpec((B, 4)), TensorSpec((B,), "int32")])
+    bad = INDEX.copy()
+    bad[5], bad[7] = 99, -50
+    texts = []
+    for run_it in (program, program.python):
+        with pytest.raises(DataError) as error:
+            run_it(X, bad)
+        texts.append(str(error.value))
+    assert texts[0] == texts[1] and "99 at flat position 5" in texts[0]
+
+
+def test_flags_change_no_bits(step, capsys):
+    wanted = step.bits(lambda: step(X, INDEX))
+    for flag, value in ((flags.VALIDATE, True), (flags.CHECK_NAN, True), (flags.DEBUG, 2)):
+        with flag(value):
+            assert step.bits(lambda: step(X, INDEX)) == wanted, flag
+    assert " us" in capsys.readouterr().err
+
+
+def test_epochs_under_flags(step):
+    data = [X.astype(np.float64), INDEX % 3]
+    epoch = step.epoch(data, batch_size=4)
+    order = np.arange(11)[::-1].copy()
+    wanted = step.bits(lambda: epoch.run(index=order).outputs)
+    with flags.VALIDATE(True):
+        assert step.bits(lambda: epoch.run(index=order).outputs) == wanted
+        collected = _program(lambda x: x * 2.0, [TensorSpec((B, 4))]).epoch([X], batch_size=4, collect=True)
+        assert np.array_equal(collected.run().outputs[0], X * 2)
+
+
+def test_validate_finds_a_kernel_that_is_wrong(monkeypatch):
+    program = _program(lambda x: (ops.sum(x, axis=1), ops.exp(x)), [TensorSpec((B, 4))], fuse=False)
+    honest = inspection.run_node
+
+    def wrong(node, arrays, sizes):
+        return tuple(r + (node.op == "exp") for r in honest(node, arrays, sizes))
+
+    monkeypatch.setattr(inspection, "run_node", wrong)
+    with flags.VALIDATE(True), pytest.raises(KernelMismatchError, match="kernel of exp differs from NumPy in 44 of 44"):
+        program(X)
+
+
+def test_check_nan_names_the_node_and_changes_nothing():
+    v = Variable(np.ones(4, np.float32))
+
+    def function(x):
+        v.assign_add(ops.log(ops.sum(x) - 1e4) * x[0])
+        return ops.sum(x)
+
+    program = _program(function, [TensorSpec((B, 4))])
+    with flags.CHECK_NAN(True):
+        with pytest.raises(NotFiniteError, match="log made NaN"):
+            program(X)
+        assert v.numpy().tolist() == [1.0] * 4
+        coming_in = X.copy()
+        coming_in[0, 0] = np.inf  # not made here: the result stands
+        assert np.isposinf(_program(lambda x: ops.sum(x), [TensorSpec((B, 4))])(coming_in)[0])
+
+
+def test_debug_and_dump_show_schedule_and_source(tmp_path, capsys):
+    with flags.DUMP(str(tmp_path)), flags.DEBUG(4):
+        _program(lambda x: ops.exp(x) + 1.0, [TensorSpec((B, 4))])
+    shown = capsys.readouterr().err
+    assert "def kernel(args, lo, hi, scratch):" in shown and "pointwise" in shown
+    (name,) = [n for n in os.listdir(tmp_path) if n.startswith("program_")]
+    text = (tmp_path / name).read_text()
+    compile(text, name, "exec")
+    assert "exp(" in text
+
+
+def test_flags_in_the_environment_are_seen_by_programs_made_later(monkeypatch, capsys):
+    monkeypatch.setenv("GRAPHKERAS_DEBUG", "2")
+    program = _program(lambda x: x - 1.0, [TensorSpec((B, 4))])
+    program(X)
+    assert "us" in capsys.readouterr().err
