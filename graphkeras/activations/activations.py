@@ -1,7 +1,6 @@
 """Activation functions."""
 
 from graphkeras import ops
-from graphkeras.ir.errors import ShapeError
 
 
 def relu(x, negative_slope=0.0, max_value=None, threshold=0.0):
@@ -45,17 +44,7 @@ def softmax(x, axis=-1):
     Args:
         x: tensor.
         axis: axis or axes to normalise over.
-
-    Raises:
-        ShapeError: for a vector, where `axis` is its only axis: that is the batch axis.
     """
-    if len(x.shape) < 2:
-        raise ShapeError(
-            "Cannot apply softmax to a tensor that is 1D.",
-            got=f"x of shape {tuple(x.shape)}",
-            expected="a tensor of rank 2 or more: a batch of logits",
-            mend="add a batch axis with ops.expand_dims(x, 0), or call ops.softmax",
-        )
     return ops.softmax(x, axis=axis)
 
 

@@ -71,7 +71,8 @@ class ProgbarLogger(Callback):
     def _show(self, batch, logs):
         if self.progbar is None:
             self._start()
-        self.seen = batch + 1 if self.target is None else min(batch + 1, self.target)  # of several steps per call the last may be fewer
+        # The last of several steps per execution may be beyond the end.
+        self.seen = batch + 1 if self.target is None else min(batch + 1, self.target)
         if self.verbose == 1:
             self.progbar.update(self.seen, list((logs or {}).items()), finalize=False)
 

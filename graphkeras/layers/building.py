@@ -50,6 +50,12 @@ def name_by_keyword(add_weight):
                 expected="the shape as first argument",
                 mend=f"write add_weight(shape=..., name={args[0]!r})",
             )
+        if args and "shape" in kwargs:
+            raise ArgumentError(
+                "`shape` was passed both positionally and as a keyword argument.",
+                got=f"add_weight({args[0]!r}, shape={kwargs['shape']!r}, ...)",
+                expected="the shape once",
+            )
         return add_weight(self, *args, **kwargs)
 
     return checked

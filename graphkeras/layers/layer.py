@@ -270,6 +270,14 @@ class Layer(LayerState, LayerSpecs, LayerConfig, Pickled):
         self._tracker.track(variable)
         return variable
 
+    def add_variable(
+        self, shape, initializer, dtype=None, trainable=True, autocast=True, regularizer=None, constraint=None, name=None
+    ):
+        """Adds a variable to the layer: another name of `add_weight`."""
+        return self.add_weight(
+            shape, initializer, dtype, trainable, autocast, regularizer=regularizer, constraint=constraint, name=name
+        )
+
     def build(self, input_shape):
         """Creates the weights. Layers with weights override it; it is called by itself before the first call."""
         self._check_super_called()
@@ -319,7 +327,7 @@ class Layer(LayerState, LayerSpecs, LayerConfig, Pickled):
 
     def call(self, *args, **kwargs):
         """The computation. Subclasses override it."""
-        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call()` method implemented.")
+        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `call` method implemented.")
 
     def __call__(self, *args, **kwargs):
         self._check_super_called()

@@ -20,6 +20,8 @@ def accuracy(y_true, y_pred):
 def binary_accuracy(y_true, y_pred, threshold=0.5):
     """1 where the prediction lies on the target's side of the threshold, else 0."""
     y_true, y_pred = squeeze_or_expand_to_same_rank(convert_to_tensor(y_true), convert_to_tensor(y_pred))
+    if "float" not in y_pred.dtype:
+        y_pred = ops.cast(y_pred, settings.floatx())  # a threshold between 0 and 1 is no integer and no boolean
     positive = ops.greater(y_pred, convert_to_tensor(threshold, y_pred.dtype))
     return _matches(y_true, ops.cast(positive, y_true.dtype))
 

@@ -47,8 +47,9 @@ class ThresholdMetric(Metric):
         y_true, y_pred = convert_to_tensor(y_true, dtype), convert_to_tensor(y_pred, dtype)
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         if self.top_k is not None:
-            rank = ops.sum(ops.cast(ops.greater(ops.expand_dims(y_pred, -2), ops.expand_dims(y_pred, -1)), "int32"), axis=-1)
-            y_pred = ops.where(ops.less(rank, convert_to_tensor(self.top_k, "int32")), y_pred, convert_to_tensor(LOWEST, dtype))
+            _, best = ops.top_k(y_pred, self.top_k)  # of equal predictions those of the first classes
+            among = ops.sum(ops.one_hot(best, y_pred.shape[-1], dtype=dtype), axis=-2)
+            y_pred = ops.where(ops.greater(among, convert_to_tensor(0.0, dtype)), y_pred, convert_to_tensor(LOWEST, dtype))
         if self.class_id is not None:
             if y_pred.ndim == 1:
                 raise ArgumentError(

@@ -180,7 +180,8 @@ class SparseCategoricalCrossentropy(BuiltInMean):
         name: name of the metric.
         dtype: see `Metric`.
         from_logits: whether predictions are logits.
-        ignore_class: label of samples that do not count, or None.
+        ignore_class: label of samples that are left out, or None. As in Keras, their weights count as 0; where no sample weights
+            are given, they stay in the mean with a cross-entropy of 0.
         axis: axis of the classes.
     """
 
@@ -192,17 +193,15 @@ class SparseCategoricalCrossentropy(BuiltInMean):
         super().__init__(losses.sparse_categorical_crossentropy, name, dtype, direction="down", **arguments)
 
     def update_state(self, y_true, y_pred, sample_weight=None):
-        if self.ignore_class is not None:
+        if self.ignore_class is not None and sample_weight is not None:
             y_true = convert_to_tensor(y_true)
             valid = ops.not_equal(y_true, convert_to_tensor(self.ignore_class, y_true.dtype))
             if valid.ndim == len(y_pred.shape) and valid.shape[self.axis] == 1:
                 valid = ops.squeeze(valid, axis=self.axis)
-            valid = ops.cast(valid, self.dtype)
-            if sample_weight is None:
-                sample_weight = valid
-            else:
-                valid, sample_weight = squeeze_or_expand_to_same_rank(valid, convert_to_tensor(sample_weight, self.dtype))
-                sample_weight = ops.multiply(valid, sample_weight)
+            valid, sample_weight = squeeze_or_expand_to_same_rank(
+                ops.cast(valid, self.dtype), convert_to_tensor(sample_weight, self.dtype)
+            )
+            sample_weight = ops.multiply(valid, sample_weight)
         return super().update_state(y_true, y_pred, sample_weight)
 
 

@@ -88,10 +88,21 @@ def _clone_sequential(model, input_tensors, make, call_function):
     return Sequential([*first, *layers], name=model.name, trainable=model.trainable)
 
 
+def _require_structure(input_tensors, struct):
+    """Dicts and lists are not mixed up; a list of one stands for a tensor."""
+    if isinstance(struct, dict) != isinstance(input_tensors, dict) or (isinstance(struct, dict) and set(struct) != set(input_tensors)):
+        raise ArgumentError(
+            "`input_tensors` must have the same structure as model.input.",
+            got=str(tree.map_structure(lambda _: "*", input_tensors)),
+            expected=str(tree.map_structure(lambda _: "*", struct)),
+        )
+
+
 def _clone_functional(model, input_tensors, make, call_function):
     if input_tensors is None:
         inputs = [Input(batch_shape=x.shape, dtype=x.dtype, name=n) for x, n in zip(model.inputs, model.input_names)]
     else:
+        _require_structure(input_tensors, model.input)
         given = tree.flatten(input_tensors)
         if len(given) != len(model.inputs) or not all(isinstance(x, SymbolicTensor) for x in given):
             raise ArgumentError(

@@ -172,8 +172,15 @@ class Functional(Model):
 
     def _warn_of_other_structure(self, inputs):
         struct = self._graph.inputs_struct
-        if isinstance(inputs, dict) and not isinstance(struct, dict) and set(inputs) == set(self.input_names):
+        if isinstance(inputs, dict) and not isinstance(struct, dict) and set(self.input_names) <= set(inputs):
             return  # by the names of the input layers
+        if isinstance(struct, dict) and not isinstance(inputs, dict) and list(struct) != sorted(struct):
+            raise ArgumentError(
+                "The structure of `inputs` doesn't match the expected structure.",
+                got=f"{len(tree.flatten(inputs))} inputs without names",
+                expected=f"a dict with the keys {list(struct)}",
+                mend="pass a dict: it could be meant in the order of the keys or in that of the alphabet",
+            )
         try:
             tree.assert_same_structure(struct, inputs)
         except ArgumentError:

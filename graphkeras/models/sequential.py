@@ -145,7 +145,10 @@ class Sequential(Model):
         tensor = first.output
         for layer in self._sequence[1:]:
             _require_one_argument(layer)
-            tensor = layer(tensor)
+            try:
+                tensor = layer(tensor)
+            except NotImplementedError:
+                return  # a layer that cannot tell its output shape: the layers are run one by one
         self._finish(first.output, tensor)
 
     def _finish(self, inputs, outputs):

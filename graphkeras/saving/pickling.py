@@ -49,7 +49,7 @@ class Pickled:
 
 
 def _importable(cls):
-    """The class itself; for models made by calling a subclass with (inputs, outputs), whose class is made for them, that subclass."""
+    """The class itself; for a model made by calling a subclass with (inputs, outputs), which has a class of its own, that subclass."""
     return getattr(cls, "_user_class", cls)
 
 

@@ -19,7 +19,7 @@ _FUNCTION_MODULES = ("activations", "losses", "metrics", "initializers", "regula
 # Public folders whose classes may be built from a config; others (datasets, utils ...) never are.
 _CLASS_MODULES = (
     "activations", "constraints", "dtype_policies", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers",
-    "random", "regularizers",
+    "optimizers.schedules", "random", "regularizers",
 )  # fmt: skip
 _safe_mode: contextvars.ContextVar[bool | None] = contextvars.ContextVar("graphkeras_safe_mode", default=None)
 _settings = {"unsafe": False}
@@ -55,7 +55,7 @@ def public_module(cls) -> str | None:
         return None
     if parts[1] in ("models", "dtype_policies", "trace"):
         return "keras" if cls.__name__ in ("Sequential", "Model", "DTypePolicy", "Variable") else f"keras.src.{'.'.join(parts[1:])}"
-    return f"keras.{parts[1]}"
+    return "keras.optimizers.schedules" if parts[1:3] == ["optimizers", "schedules"] else f"keras.{parts[1]}"
 
 
 def serialize_keras_object(obj):
@@ -303,7 +303,9 @@ def _builtin(module, name):
     parts = [p for p in module.split(".")[1:] if p != "src"]
     if not parts:
         return _first(name, _CLASS_MODULES)
-    return _public_attribute(parts[0], name) if parts[0] in _CLASS_MODULES else None
+    if parts[0] not in _CLASS_MODULES:
+        return None
+    return _public_attribute(".".join(parts[:2]) if parts[:2] == ["optimizers", "schedules"] else parts[0], name)
 
 
 def _public_attribute(module, name):

@@ -40,6 +40,7 @@ class StatelessScope:
                     expected="pairs (variable, value) in `state_mapping`",
                 )
             if value is not None:
+                value = value.value if hasattr(value, "assign") else value  # a variable stands for its value now
                 self.add_update((variable, value if hasattr(value, "spec") else variable.as_value_of(value)))
 
     def add_loss(self, loss) -> None:

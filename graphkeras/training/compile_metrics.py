@@ -151,9 +151,9 @@ def _collect(given, structure, found) -> bool:
     """Appends what is given for each output, flat; False where `given` does not start like the structure of the outputs."""
     if isinstance(structure, Mapping):
         fits = isinstance(given, Mapping) and set(given) == set(structure)
-        return fits and all([_collect(given[key], structure[key], found) for key in sorted(structure)])
+        return fits and all(_collect(given[key], structure[key], found) for key in sorted(structure))
     if isinstance(structure, (list, tuple)):
         fits = isinstance(given, (list, tuple)) and len(given) == len(structure)
-        return fits and all([_collect(item, part, found) for item, part in zip(given, structure)])
+        return fits and all(_collect(item, part, found) for item, part in zip(given, structure))
     found.append(given)
     return not isinstance(given, Mapping)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from graphkeras import data
+from graphkeras import config, data
 from graphkeras.data import arrays
 from graphkeras.data.sources import ArraySource, make_source
 from graphkeras.ir.errors import ArgumentError, DataError
@@ -122,3 +122,20 @@ def test_packing():
     assert data.pack_x_y_sample_weight([1]) == ([1],)
     with pytest.raises(ArgumentError, match="tuple of 4"):
         data.unpack_x_y_sample_weight((1, 2, 3, 4))
+
+
+def test_an_exhausted_generator_is_told_of():
+    source = make_source(batch for batch in [(np.ones((2, 3)), np.ones((2, 1)))])
+    assert len(list(source.epoch())) == 1
+    with pytest.warns(UserWarning, match="Your input ran out of data"):
+        assert list(source.epoch()) == []
+
+
+def test_limits_for_trying_out():
+    try:
+        config.set_max_steps_per_epoch(2)
+        with pytest.warns(UserWarning, match="Limiting steps_per_epoch to 2"):
+            source = make_source(np.ones((100, 3)))
+    finally:
+        config.set_max_steps_per_epoch(None)
+    assert (source.num_batches, source.batch_size) == (2, 32)

@@ -30,3 +30,7 @@ def test_global_policy():
             config.set_dtype_policy(3)
     finally:
         config.set_dtype_policy("float32")
+
+
+def test_plain_kinds_are_dtypes():
+    assert (DTypePolicy("int").compute_dtype, DTypePolicy("float").variable_dtype) == ("int32", "float32")

@@ -240,3 +240,11 @@ def test_errors_have_four_parts(make, error, match):
         make()
     text = str(caught.value)
     assert "got:" in text and "where:" in text and "test_builtin_layers.py" in text
+
+
+def test_normalization_shows_what_it_learned():
+    data = np.arange(12.0, dtype="float32").reshape(4, 3)
+    layer = layers.Normalization()
+    layer.adapt(data)
+    np.testing.assert_allclose(layer.mean.numpy(), data.mean(0, keepdims=True))
+    np.testing.assert_allclose(layer.variance.numpy(), data.var(0, keepdims=True))

@@ -386,7 +386,7 @@ def test_wrong_calls():
 
     with pytest.raises(ArgumentError, match="forgot to call `super"):
         Forgot()(np.ones(1))
-    with pytest.raises(NotImplementedError, match="`call\\(\\)`"):
+    with pytest.raises(NotImplementedError, match="`call` method"):
         layers.Layer()(np.ones(1))
     with pytest.raises(ArgumentError, match="cannot contain character"):
         layers.Dense(1, name="a/b")
@@ -498,3 +498,15 @@ def test_forgotten_super_init_is_a_runtime_error_too():
     for error in (ValueError, RuntimeError):
         with pytest.raises(error, match="you forgot to call `super"):
             Forgets()(np.ones((2, 2)))
+
+
+def test_add_weight_with_the_name_first():
+    layer = layers.Layer()
+    with pytest.raises(ValueError, match="`name` must be passed as a keyword argument"):
+        layer.add_weight("kernel", shape=(2, 2))
+
+
+def test_add_variable_is_another_name():
+    layer = layers.Layer(name="own")
+    variable = layer.add_variable((2,), "ones", trainable=False, name="count")
+    assert (variable.path, variable.numpy().tolist(), layer.weights) == ("own/count", [1.0, 1.0], [variable])

@@ -102,3 +102,9 @@ def test_confident_wrong_answer_keeps_its_loss():
     logits = Tensor([[0.0, 60.0]])
     loss = losses.SparseCategoricalCrossentropy()([0], ops.softmax(logits))
     assert float(loss) == pytest.approx(60.0, rel=1e-5)
+
+
+def test_a_loss_of_the_whole_batch_is_scaled_by_sample_weights():
+    loss = losses.get(lambda y_true, y_pred: ops.mean(ops.square(y_true - y_pred)))
+    wrapped = losses.LossFunctionWrapper(loss)
+    assert float(wrapped(np.zeros((4, 1)), np.full((4, 1), 2.0), sample_weight=np.array([0.0, 1.0, 2.0, 3.0]))) == 4 * 1.5

@@ -132,3 +132,31 @@ def test_thresholds_are_checked():
         metrics.Precision(thresholds=[0.5, 1.5])
     with pytest.raises(ArgumentError, match="unknown curve"):
         metrics.AUC(curve="XY")
+
+
+def test_top_k_takes_k_also_where_predictions_are_equal():
+    y_true, y_pred = np.array([1, 0, 1, 1, 1]), np.array([0.2, 0.6, 0.4, 0.2, 0.2])
+    for true, predicted in ((y_true, y_pred), (y_true[None], y_pred[None])):
+        precision = metrics.Precision(top_k=3)
+        precision.update_state(true, predicted, sample_weight=np.array(3))
+        assert [float(v.value[0]) for v in precision.variables] == [6.0, 3.0]
+
+
+def test_binary_accuracy_of_booleans():
+    metric = metrics.BinaryAccuracy()
+    metric.update_state(np.array([[True], [False], [True]]), np.array([[True], [False], [False]]))
+    assert float(metric.result()) == pytest.approx(2 / 3)
+
+
+def test_ignored_classes_stay_in_the_mean_but_not_with_weights():
+    y_true, y_pred = [0, 1, 2], np.array([[0.8, 0.1, 0.1], [0.05, 0.95, 0.0], [0.1, 0.8, 0.1]])
+    metric = metrics.SparseCategoricalCrossentropy(ignore_class=0)
+    assert float(metric(y_true, y_pred)) == pytest.approx(-(np.log(0.95) + np.log(0.1)) / 3, rel=1e-5)
+    metric.reset_state()
+    weighted = -(1.5 * np.log(0.95) + 2 * np.log(0.1)) / 3.5
+    assert float(metric(y_true, y_pred, sample_weight=[0.5, 1.5, 2.0])) == pytest.approx(weighted, rel=1e-5)
+
+
+def test_single_counts_are_kept_in_a_variable_named_as_in_keras():
+    assert [v.path for v in metrics.FalseNegatives(name="fn").variables] == ["fn/accumulator"]
+    assert [v.name for v in metrics.Recall().variables] == ["true_positives", "false_negatives"]

@@ -288,3 +288,17 @@ def test_other_inputs_may_not():
     for call in (lambda x: model(x), lambda x: model.predict(x, verbose=0), lambda x: model.evaluate(x, ones, verbose=0)):
         with pytest.raises(ValueError, match="The input 'second' is not optional, but None was passed"):
             call({"first": ones, "second": None})
+
+
+def test_a_list_for_named_inputs_must_not_be_ambiguous():
+    last, first = Input((2,), name="z"), Input((2,), name="a")
+    model, ones = Model({"z": last, "a": first}, layers.Subtract()([last, first])), np.ones((1, 2), "float32")
+    with pytest.raises(ValueError, match="The structure of `inputs` doesn't match"):
+        model([ones, 2 * ones])
+    with pytest.raises(ValueError, match="`input_tensors` must have the same structure as model.input"):
+        clone_model(model, input_tensors=[last, first])
+    assert clone_model(model, input_tensors={"z": last, "a": first}).input_names == ["a", "z"]
+
+
+def test_older_names_of_the_shape_of_an_input():
+    assert layers.InputLayer(batch_input_shape=(None, 10)).batch_shape == (None, 10)

@@ -109,3 +109,15 @@ def test_errors_have_four_parts(make, error, match):
 def test_layers_is_read_only():
     with pytest.raises(AttributeError, match="reserved"):
         Sequential().layers = []
+
+
+def test_a_layer_that_cannot_tell_its_output_shape():
+    class Dynamic(layers.Layer):
+        def call(self, inputs):
+            return inputs + 1.0
+
+        def compute_output_spec(self, *args, **kwargs):
+            raise NotImplementedError
+
+    x = np.ones((3, 2), "float32")
+    np.testing.assert_array_equal(Sequential([Dynamic()])(x).numpy(), x + 1)

@@ -105,3 +105,11 @@ def test_what_cannot_be_serialized():
     broken = {"module": "keras.layers", "class_name": "Dropout", "config": {"rat": 1}, "registered_name": None}
     with pytest.raises(ArgumentError, match="Error when deserializing class 'Dropout'"):
         saving.deserialize_keras_object(broken)
+
+
+def test_schedules_are_found_where_keras_writes_them():
+    from graphkeras.optimizers import schedules
+
+    written = saving.serialize_keras_object(schedules.ExponentialDecay(0.1, 2, 0.5))
+    assert written["module"] == "keras.optimizers.schedules"
+    assert saving.deserialize_keras_object(written).get_config() == written["config"]

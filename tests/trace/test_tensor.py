@@ -5,7 +5,7 @@ import pytest
 
 import graphkeras as keras
 from graphkeras.ir.errors import DTypeError, ShapeError, TraceError
-from graphkeras.trace import SymbolicTensor, Tensor, Variable, convert_to_tensor
+from graphkeras.trace import StatelessScope, SymbolicTensor, Tensor, Variable, convert_to_tensor
 
 
 def test_python_numbers_get_keras_dtypes():
@@ -98,3 +98,10 @@ def test_lists_of_tensors_are_stacked():
 
 def test_top_level_names():
     assert keras.KerasTensor is SymbolicTensor and keras.Variable is Variable
+
+
+def test_a_variable_in_a_stateless_scope_stands_for_its_value():
+    v = Variable(1.0)
+    with StatelessScope([(v, v)]) as scope:
+        v.assign(v.value + 1.0)
+    assert float(scope.get_current_value(v)) == 2.0 and float(v) == 1.0

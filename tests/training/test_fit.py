@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from graphkeras import callbacks, data, layers, metrics, models, ops
+from graphkeras import callbacks, config, data, layers, metrics, models, ops
 from graphkeras.debug import flags
 
 RNG = np.random.default_rng(3)
@@ -337,3 +337,13 @@ def test_error_in_a_step_leaves_that_step_undone():
     one.fit(X[:10], Y[:10], batch_size=10, shuffle=False, verbose=0)
     for a, b in zip(made.get_weights(), one.get_weights()):
         np.testing.assert_array_equal(a, b)
+
+
+def test_epochs_may_be_limited():
+    try:
+        config.set_max_epochs(2)
+        with pytest.warns(UserWarning, match="Limiting epochs to 2"):
+            history = model().fit(X, Y, epochs=5, verbose=0)
+    finally:
+        config.set_max_epochs(None)
+    assert history.epoch == [0, 1]

@@ -44,6 +44,8 @@ class InputLayer(Layer):
             )
         if "input_shape" in kwargs:
             shape = kwargs.pop("input_shape")
+        if "batch_input_shape" in kwargs:
+            batch_shape = kwargs.pop("batch_input_shape")
         if kwargs:
             raise ArgumentError(f"Unrecognized keyword arguments: {kwargs}", got=", ".join(kwargs), expected="arguments of Input")
         if shape is not None and batch_shape is not None:

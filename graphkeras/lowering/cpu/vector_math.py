@@ -317,7 +317,7 @@ def _two_over_pi_rows():
 
 
 def large_angle(k, x):
-    """As `small_angle` for any angle: x 2 / pi modulo 4, from those digits of 2 / pi that matter at x's exponent; in f64 for either dtype."""
+    """As `small_angle` for any angle: x 2 / pi modulo 4, from the digits of 2 / pi that matter at its exponent; in f64 for both."""
     wide = k.cast("f64", x)
     a = k.abs(wide)
     exponent = k.sub(k.shr(k.bitcast("i64", a), k.const("i64", 52)), k.const("i64", 1023 + 52))
