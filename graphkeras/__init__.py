@@ -27,6 +27,7 @@ _NAMES = {
     "Model": "models",
     "Optimizer": "optimizers",
     "Regularizer": "regularizers",
+    "RematScope": "autodiff",
     "Sequential": "models",
     "SymbolicTensor": "trace",
     "Tensor": "trace",
@@ -35,6 +36,7 @@ _NAMES = {
     "grad": "autodiff",
     "install_as_keras": "keras_alias",
     "name_scope": "trace.naming",
+    "remat": "autodiff",
     "tree": "trace",
     "value_and_grad": "autodiff",
 }

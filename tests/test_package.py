@@ -21,6 +21,7 @@ BASE = {"graphkeras.debug.flags"}
 # (importing module, imported module) -> why a lower stage looks up, at call time only. A new line here needs a good reason.
 LAZY_UPWARD = {
     ("graphkeras.ops.derivatives", "graphkeras.autodiff"): "keras.ops has jvp among its functions; derivatives are made a stage above",
+    ("graphkeras.ops.control_samples", "graphkeras.autodiff.checkpoint"): "a sample of the op that checkpoints make",
     ("graphkeras.ops.image.elastic", "graphkeras.random"): "keras.ops.image has one function that draws random distances",
 }
 

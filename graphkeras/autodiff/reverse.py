@@ -95,9 +95,12 @@ def _same_up_to_names(shape, other) -> bool:
 
 
 def dependents(records: Sequence[Record], sources: Iterable[Hashable]) -> set:
-    """Keys of all values that depend on the sources through differentiable values."""
+    """Keys of all values that depend on the sources through differentiable values, and through no barrier."""
     reached = set(sources)
     for record in records:
+        rule = op_def(record.op).vjp
+        if isinstance(rule, NoGradient) and rule.zero:
+            continue
         if any(key in reached for key in record.input_keys):
             reached.update(
                 key for key, out in zip(record.output_keys, record.outputs, strict=True) if differentiable(out.dtype)

@@ -135,6 +135,10 @@ class GradientTape:
         self._watched[_key(tensor)] = tensor
         self._reads.setdefault(id(variable), (variable, []))[1].append(tensor)
 
+    def watches(self, tensor) -> bool:
+        """Whether an eager tensor is watched, or was computed from what is."""
+        return id(tensor) in self._watched
+
     def record(self, op, attrs, inputs, outputs) -> None:
         if not any(id(t) in self._watched for t in inputs):
             return

@@ -8,6 +8,7 @@ they enter the key of the kernel cache; all others never do.
 import contextlib
 import contextvars
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ _UNSET = object()
 EXECUTIONS = ("compiled", "strict", "eager")
 _EXECUTIONS = " or ".join(EXECUTIONS)
 _WATCHES = ("DEBUG", "VALIDATE", "CHECK_NAN")
+imported_at = time.time()
+"""When the first module of the package was imported: sources that are newer may not be what runs here."""
 watching = False
 """True once a flag that watches runs has been set in any way: until then programs need not look at them on each call."""
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
@@ -155,6 +158,7 @@ FLAGS: dict[str, Flag] = _flag_table(
     Flag("DUMP", _folder, None, "Folder that gets one numbered file per stage of each compilation.", "path of a folder"),
     Flag("CACHE", _folder, None, "Folder of the kernel cache; 'off' keeps kernels in memory.", "path of a folder, or 'off'"),
     Flag("CACHE_SIZE", _whole(0), 512 << 20, "Bytes of the kernel cache on disk; the least recently used go first.", "0 or more"),
+    Flag("PROGRAM_CACHE", _truth, True, "Keep programs beside kernels, so that a fresh process skips passes and lowering.", "0 or 1"),
     Flag("VERIFY", _truth, False, "Verify the graph after every pass.", "0 or 1"),
     Flag("VALIDATE", _truth, False, "Run every kernel beside the NumPy interpreter and compare.", "0 or 1"),
     Flag("CHECK_NAN", _truth, False, "After a step with NaN or inf, run it again eagerly to name the node.", "0 or 1"),
@@ -171,6 +175,7 @@ DEBUG = FLAGS["DEBUG"]
 DUMP = FLAGS["DUMP"]
 CACHE = FLAGS["CACHE"]
 CACHE_SIZE = FLAGS["CACHE_SIZE"]
+PROGRAM_CACHE = FLAGS["PROGRAM_CACHE"]
 VERIFY = FLAGS["VERIFY"]
 VALIDATE = FLAGS["VALIDATE"]
 CHECK_NAN = FLAGS["CHECK_NAN"]

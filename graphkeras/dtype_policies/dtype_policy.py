@@ -17,6 +17,7 @@ def _both(name):
             f"Cannot convert '{name}' to a mixed precision DTypePolicy.",
             got=f"name={name!r}",
             expected="'mixed_float16', 'mixed_bfloat16', or the name of any basic dtype such as 'float32'",
+            mend="correct the name",
         ) from None
     return dtype, dtype
 

@@ -71,7 +71,7 @@ class Dim:
         if type(other) is int:  # most often, and then the order of the terms stays
             if other in (0, 1):
                 return self if other else 0
-            return _ordered(tuple((monomial, other * coefficient) for monomial, coefficient in self.terms))
+            return ordered_dim(tuple((monomial, other * coefficient) for monomial, coefficient in self.terms))
         if not _is_size(other):
             return NotImplemented
         terms: dict = {}
@@ -179,7 +179,7 @@ class Dim:
         return text
 
 
-def _ordered(terms) -> Dim:
+def ordered_dim(terms) -> Dim:
     """The dimension of terms that are in order already."""
     dim = Dim.__new__(Dim)
     dim.terms, dim._hash = terms, hash(terms)
@@ -301,7 +301,7 @@ def divide_exactly(dividend, divisor):
     if not monomial:
         if any(c % coefficient for _, c in dividend.terms):
             return None
-        return _ordered(tuple((m, c // coefficient) for m, c in dividend.terms))
+        return ordered_dim(tuple((m, c // coefficient) for m, c in dividend.terms))
     terms: dict = {}
     for m, c in _terms(dividend):
         powers = dict(m)

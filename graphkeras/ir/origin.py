@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
+import numpy as np
+
+_NOT_THE_USERS = (str(Path(__file__).resolve().parent.parent), str(Path(np.__file__).resolve().parent), "<frozen", "<__array_function__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +48,14 @@ def _user_line() -> tuple[str, int]:
         if frame.f_code in _replaying and _call_site.get()[0]:
             return _call_site.get()
         filename = frame.f_code.co_filename
-        if not filename.startswith(_PACKAGE) and not filename.startswith("<frozen"):
+        if not filename.startswith(_NOT_THE_USERS):
             return filename, frame.f_lineno
         frame = frame.f_back
     return "", 0
 
 
 def current_origin() -> Origin:
-    """The origin a node made now would get: the layers being called and the nearest line outside the package."""
+    """The origin a node made now would get: the layers being called and the nearest line outside this package and NumPy."""
     override = _override.get()
     if override is not None:
         return override

@@ -1,5 +1,6 @@
 """The op record: everything known about an operation, in one place, and the table of all of them."""
 
+import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,10 +50,12 @@ class Sample:
     Args:
         inputs: one entry per input: a callable `rng -> ndarray` (see `graphkeras.ir.samples`).
         attrs: attributes of the call.
+        call: `(*tensors) -> tensors` where a call takes more than attributes: functions that become sub-graphs.
     """
 
     inputs: tuple
     attrs: dict = field(default_factory=dict)
+    call: Callable | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,11 @@ class OpDef:
         lower: names of special lowerings per target for ops without body, e.g. `{"cpu": "gemm"}`.
         cost: `(*input specs, output specs, **attrs) -> FLOP` (int or Dim); None = one per output element.
         samples, errors: inputs for the generic tests.
+        vary: `rng -> Sample`, random shapes, dtypes and attributes for the generic tests; elementwise ops, and ops of one input whose
+            attributes are axes, need none.
         effects: effect names that every node of this op has.
         commutes: True where the two inputs may be exchanged.
+        defaults: values of attributes that a call may leave out.
     """
 
     name: str
@@ -101,8 +107,10 @@ class OpDef:
     cost: Callable | None = None
     samples: Sequence = ()
     errors: Sequence = ()
+    vary: Callable | None = None
     effects: frozenset = frozenset()
     commutes: bool = False
+    defaults: dict = field(default_factory=dict)
 
     def flops(self, inputs, outputs, attrs) -> "int | Dim":
         """Floating-point operations of one run, for these specs."""
@@ -112,6 +120,8 @@ class OpDef:
 
 
 REGISTRY: dict[str, OpDef] = {}
+DEFAULTS: dict[str, dict] = {}
+"""The `defaults` of all ops that have some."""
 
 
 def register_op(name: str, *, kind: str, effects=(), **fields) -> OpDef:
@@ -122,6 +132,8 @@ def register_op(name: str, *, kind: str, effects=(), **fields) -> OpDef:
         raise GraphError(f"op '{name}': unknown kind '{kind}'.", expected="one of " + ", ".join(KINDS))
     record = OpDef(name=name, kind=kind, effects=frozenset(effects), **fields)
     REGISTRY[name] = record
+    if record.defaults:
+        DEFAULTS[name] = record.defaults
     return record
 
 
@@ -129,7 +141,13 @@ def op_def(name: str) -> OpDef:
     """The record of an op. Raises GraphError for an unknown name."""
     record = REGISTRY.get(name)
     if record is None:
-        raise GraphError(f"op '{name}' is not registered.", got=name, expected="a name in graphkeras.ir.registry.REGISTRY")
+        near = difflib.get_close_matches(name, REGISTRY)
+        raise GraphError(
+            f"op '{name}' is not registered.",
+            got=name,
+            expected=" or ".join(near) or "a name in graphkeras.ir.registry.REGISTRY",
+            mend="correct the name, or import the module that registers the op",
+        )
     return record
 
 
@@ -155,8 +173,11 @@ def infer_specs(name: str, specs: Sequence[TensorSpec], attrs, subgraphs=()) -> 
 
 def make_node(op: str, inputs: Sequence[Value] = (), attrs=None, *, origin: Origin | None = None, subgraphs=()) -> Node:
     """A new node, with inferred specs and the current origin unless one is given."""
-    attrs = attrs if isinstance(attrs, Attrs) else Attrs(attrs or {})
     record = op_def(op)
+    attrs = attrs if attrs else {}
+    if record.defaults:
+        attrs = {**record.defaults, **attrs}
+    attrs = attrs if isinstance(attrs, Attrs) else Attrs(attrs)
     specs = infer_specs(op, [v.spec for v in inputs], attrs, subgraphs)
     return Node(op, tuple(inputs), attrs, specs, current_origin() if origin is None else origin, record.effects, tuple(subgraphs))
 

@@ -4,9 +4,11 @@ import inspect
 import warnings
 
 from graphkeras import constraints, dtype_policies, initializers, ops, regularizers
+from graphkeras.autodiff.remat import get_current_remat_mode, rematerialized_call
 from graphkeras.ir.dtypes import dtype_name, is_float
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.ir.origin import layer_scope
+from graphkeras.layers import op_call  # noqa: F401 - public ops on symbolic tensors become operations of models
 from graphkeras.layers.building import name_by_keyword, whole_build
 from graphkeras.layers.call_context import call_context, open_name_scope
 from graphkeras.layers.call_spec import CallSpec, build_arguments
@@ -95,6 +97,7 @@ class Layer(LayerState, LayerSpecs, LayerConfig, Pickled):
         self.autocast = autocast
         self._input_spec = None
         self._trainable = trainable
+        object.__setattr__(self, "_remat_mode", get_current_remat_mode())
         self._supports_masking = any(base.__dict__.get("compute_mask") for base in type(self).__mro__[:-1] if base is not Layer)
         self._super_called = True
 
@@ -415,7 +418,9 @@ class Layer(LayerState, LayerSpecs, LayerConfig, Pickled):
             if symbolic and self._says_output_shape():
                 outputs = self.compute_output_spec(*args, **kwargs)
             else:
-                outputs = self.call(*args, **kwargs)
+                mode = self._remat_mode
+                call = self.call if mode is None else rematerialized_call(self, self.call, mode, args, kwargs)
+                outputs = call(*args, **kwargs)
         if not self.built:
             self._finish_build()
         if self.activity_regularizer is not None:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from contextlib import contextmanager
 
 from graphkeras.ir.errors import ArgumentError
+from graphkeras.trace.variable import note_structure_change
 
 _on: contextvars.ContextVar[bool] = contextvars.ContextVar("graphkeras_tracking", default=True)
 
@@ -57,6 +58,7 @@ class Tracker:
         """Takes `value` out of its store."""
         for _, store in self.stores.values():
             store[:] = [kept for kept in store if kept is not value]
+        note_structure_change()
 
     def _add(self, name, store, value):
         if any(kept is value for kept in store):
@@ -70,6 +72,7 @@ class Tracker:
                 mend="create all variables and sub-layers in __init__() or build()",
             )
         store.append(value)
+        note_structure_change()
 
 
 class TrackedList(list):

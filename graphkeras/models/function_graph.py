@@ -8,6 +8,7 @@ from graphkeras.ir.origin import call_site, replays
 from graphkeras.layers.call_spec import signature_of
 from graphkeras.layers.core.input_layer import InputLayer
 from graphkeras.layers.masks import set_mask
+from graphkeras.layers.op_call import OpCall
 from graphkeras.models.op_operation import bind_sizes, op_operation, run_node
 from graphkeras.trace import SymbolicTensor, Tensor, as_tensor, tree
 
@@ -123,7 +124,8 @@ class FunctionGraph:
                     if training is not None and kwargs.get("training") is None and _takes_training(step.operation):
                         kwargs = {**kwargs, "training": training}
                     operation = step.operation
-                    result = operation(*args, **kwargs) if call_operation is None else call_operation(operation, args, kwargs)
+                    plain = call_operation is None or isinstance(operation, OpCall)
+                    result = operation(*args, **kwargs) if plain else call_operation(operation, args, kwargs)
                     outputs = [leaf for leaf in tree.flatten(result) if leaf is not None]
             for value, tensor in zip(step.outputs, outputs):
                 env[value] = tensor
@@ -268,4 +270,4 @@ def _fresh(name, taken, counts):
 
 
 def _takes_training(operation):
-    return "training" in signature_of(type(operation).call).parameters
+    return not isinstance(operation, OpCall) and "training" in signature_of(type(operation).call).parameters

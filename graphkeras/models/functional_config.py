@@ -1,13 +1,17 @@
 """Configs of functional models, in Keras's form, and back."""
 
+import inspect
+
 from graphkeras import ops
 from graphkeras.ir.errors import ArgumentError, UnknownNameError
 from graphkeras.ir.node import Value
+from graphkeras.layers.op_call import OpCall, call_config, op_call, with_options
 from graphkeras.models.op_operation import OpOperation, attr_from_config, bind_sizes, shape_config
+from graphkeras.ops.calls import function_name_of
 from graphkeras.saving.serialization_lib import deserialize_keras_object, serialize_keras_object
 from graphkeras.trace import SymbolicTensor, Tensor, apply, as_tensor, tree
-from graphkeras.trace.naming import to_snake_case
 
+_IN_CORE = ("cast", "saturate_cast", "scatter", "scatter_update", "slice", "slice_update", "stop_gradient", "unstack")
 _OP_MODULE = "graphkeras.models.op_operation"
 
 
@@ -33,6 +37,8 @@ def functional_config(model):
     for operation in graph.operations:
         if isinstance(operation, OpOperation):
             config = _op_config(operation, tensor_config)
+        elif isinstance(operation, OpCall):
+            config = _call_config(operation, calls[id(operation)], argument_config)
         else:
             config = serialize_keras_object(operation)
             config["name"] = operation.name
@@ -75,6 +81,30 @@ def _op_config(operation, tensor_config):
         "name": operation.name,
         "inbound_nodes": [{"args": [input_config(v) for v in node.inputs], "kwargs": {}}],
     }
+
+
+def _call_config(operation, steps, argument_config):
+    """As Keras writes an operation: options are its own, operands those of its call."""
+    name = function_name_of(type(operation).__name__)
+    found, options = [], {}
+    for step in steps:
+        args, kwargs, options = call_config(operation.function, step.call.args, step.call.kwargs)
+        found.append(
+            {"args": tuple(tree.map_structure(argument_config, args)), "kwargs": tree.map_structure(argument_config, kwargs)}
+        )
+    return {
+        "module": f"keras.src.ops.{_keras_module(name)}",
+        "class_name": type(operation).__name__,
+        "config": {**operation.get_config(), **tree.map_structure(serialize_keras_object, options)},
+        "registered_name": None,
+        "name": operation.name,
+        "inbound_nodes": found,
+    }
+
+
+def _keras_module(name):
+    places = {"numpy": ops.numpy, "nn": ops.nn, "linalg": ops.linalg, "image": ops.image}
+    return next((place for place, module in places.items() if name in module.__all__), "core" if name in _IN_CORE else "math")
 
 
 def functional_from_config(cls, config, custom_objects=None):
@@ -122,15 +152,27 @@ def _operation(layer, custom_objects):
     if module == _OP_MODULE:
         return layer["config"]
     if module.startswith(("keras.src.ops", "keras.ops")) or module == "keras.src.activations.activations":
-        function = getattr(ops, to_snake_case(layer["class_name"]), None)
+        function_name = function_name_of(layer["class_name"])
+        function = next((f for m in (ops, ops.image, ops.linalg) if (f := getattr(m, function_name, None))), None)
         if function is None:
             raise UnknownNameError(
                 f"The config uses the op {layer['class_name']}, which graphkeras.ops does not have.",
                 got=f"{module}.{layer['class_name']}",
                 expected="a function of graphkeras.ops",
             )
-        options = {k: v for k, v in layer["config"].items() if k not in ("name", "dtype")}
-        return lambda *args, **kwargs: function(*args, **kwargs, **options)
+        parameters = inspect.signature(function).parameters
+        options = {k: deserialize_keras_object(v) for k, v in layer["config"].items() if k in parameters and k != "name"}
+        if "dtype" in options and not isinstance(options["dtype"], str):  # the policy of Keras's operation, no argument
+            del options["dtype"]
+        own = getattr(function, "__wrapped__", function)
+
+        def call(*args, **kwargs):
+            if function_name == "get_item" and isinstance(args[-1], list):  # JSON knows no tuples
+                args = (*args[:-1], tuple(args[-1]))
+            args, kwargs = with_options(own, args, kwargs, options)
+            return op_call(own, layer["class_name"], args, kwargs, layer["config"].get("name"))
+
+        return call
     return deserialize_keras_object(
         {k: v for k, v in layer.items() if k not in ("name", "inbound_nodes")}, custom_objects=custom_objects
     )

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from graphkeras.autodiff import checkpoint
 from graphkeras.ir import dims
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.node import ConstantArray, Node, Value
@@ -79,7 +80,8 @@ def run_node(node: Node, inputs: list, sizes: dict) -> tuple:
         if node.op == "read_variable":
             outputs = node.attrs["variable"].variable.value
         elif node.subgraphs:
-            outputs = run_again(node, inputs, attrs, lambda inner, tensors: run_node(inner, tensors, sizes))
+            again = lambda *tensors: run_again(node, tensors, attrs, lambda inner, found: run_node(inner, found, sizes))
+            outputs = (checkpoint(again) if node.op == "checkpoint" else again)(*inputs)
         else:
             outputs = apply(node.op, *inputs, **attrs)
     return outputs if isinstance(outputs, tuple) else (outputs,)

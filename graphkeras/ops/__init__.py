@@ -10,6 +10,7 @@ from graphkeras.ops import (  # noqa: F401
     elementwise,
     image,
     indexing,
+    norm_records,
     operators,
     pooling,
     reductions,
@@ -19,6 +20,7 @@ from graphkeras.ops import (  # noqa: F401
     trigonometry_records,
     views,
 )  # fmt: skip
+from graphkeras.ops.calls import publish
 from graphkeras.ops.core import (
     cast,
     convert_to_numpy,
@@ -417,3 +419,5 @@ __all__ = [
     "vander", "var", "vdot", "vectorize", "vectorized_map", "view", "view_as_complex", "view_as_real", "vsplit", "vstack",
     "where", "while_loop", "zeros", "zeros_like",
 ]  # fmt: skip
+
+publish(globals())

@@ -3,10 +3,10 @@
 import numpy as np
 
 from graphkeras.ir.dims import Dim
-from graphkeras.ir.dtypes import dtype_name, itemsize, numpy_dtype
+from graphkeras.ir.dtypes import FLOATS, INTEGERS, dtype_name, itemsize, numpy_dtype
 from graphkeras.ir.errors import ShapeError
 from graphkeras.ir.registry import NoGradient, Sample, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_dtype, any_shape, drawn, integers, uniform
 from graphkeras.ops.inference import show
 from graphkeras.trace import as_tensor, prim
 
@@ -27,6 +27,12 @@ def _infer(x, *, dtype):
     return x.with_shape((*x.shape[:-1], last * old // new)).with_dtype(dtype)
 
 
+def _varied(rng):
+    old, new = (any_dtype(rng, (*FLOATS, *INTEGERS)) for _ in range(2))
+    shape = any_shape(rng, 1)
+    return Sample((drawn((*shape[:-1], shape[-1] * max(itemsize(new) // itemsize(old), 1)), old),), {"dtype": new})
+
+
 register_op(
     "bitcast",
     kind="host",
@@ -38,6 +44,7 @@ register_op(
         Sample((uniform((2, 3)),), {"dtype": "uint8"}),
         Sample((integers((3, 4), 0, 100, "int16"),), {"dtype": "float64"}),
     ],
+    vary=_varied,
 )
 
 

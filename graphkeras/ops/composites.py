@@ -5,7 +5,7 @@ import numpy as np
 from graphkeras.ir.dtypes import FLOATS, INTEGERS, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, op_def, register_op
-from graphkeras.ir.samples import exactly, integers, uniform
+from graphkeras.ir.samples import any_axis, any_dtype, any_shape, any_size, exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import (
@@ -20,7 +20,7 @@ from graphkeras.ops.inference import (
 )
 from graphkeras.ops.philox import philox_numpy
 from graphkeras.ops.reductions import expanded
-from graphkeras.ops.sources import iota
+from graphkeras.ops.sources import filled, iota
 from graphkeras.trace import prim
 
 
@@ -40,13 +40,20 @@ def _shifted(x, axes):
     return x - peak, peak
 
 
+def _is_empty(x, axes):
+    """Whether a row surely has no element, and so no maximum."""
+    return any(isinstance(x.spec.shape[a], int) and x.spec.shape[a] == 0 for a in axes)
+
+
 def _softmax_expand(x, *, axes):
+    if _is_empty(x, axes):
+        return x
     e = prim.exp(x - prim.reduce_max(x, axes=axes, keepdims=True))
-    return e / prim.reduce_sum(e, axes=axes, keepdims=True)
+    return e * (scalar_like(1, x) / prim.reduce_sum(e, axes=axes, keepdims=True))  # one division a row
 
 
 def _softmax_eager(x, *, axes):
-    e = np.exp(x - x.max(axes, keepdims=True))
+    e = np.exp(x - x.max(axes, keepdims=True, initial=-np.inf))
     return e / e.sum(axes, keepdims=True)
 
 
@@ -56,12 +63,14 @@ def _softmax_vjp(ct, x, y, *, axes):
 
 
 def _log_softmax_expand(x, *, axes):
+    if _is_empty(x, axes):
+        return x
     shifted = x - prim.reduce_max(x, axes=axes, keepdims=True)
     return shifted - prim.log(prim.reduce_sum(prim.exp(shifted), axes=axes, keepdims=True))
 
 
 def _log_softmax_eager(x, *, axes):
-    shifted = x - x.max(axes, keepdims=True)
+    shifted = x - x.max(axes, keepdims=True, initial=-np.inf)
     return shifted - np.log(np.exp(shifted).sum(axes, keepdims=True))
 
 
@@ -70,13 +79,15 @@ def _log_softmax_vjp(ct, x, y, *, axes):
 
 
 def _logsumexp_expand(x, *, axes, keepdims):
+    if _is_empty(x, axes):
+        return filled(-np.inf, reduced_shape(x.spec.shape, axes, keepdims), x.dtype, like=x)
     shifted, peak = _shifted(x, axes)
     total = prim.log(prim.reduce_sum(prim.exp(shifted), axes=axes, keepdims=True)) + peak
     return total if keepdims else prim.reshape(total, shape=reduced_shape(x.spec.shape, axes, False))
 
 
 def _logsumexp_eager(x, *, axes, keepdims):
-    peak = x.max(axes, keepdims=True)
+    peak = x.max(axes, keepdims=True, initial=-np.inf)
     peak = np.where(np.isfinite(peak), peak, np.zeros((), x.dtype))
     total = np.log(np.exp(x - peak).sum(axes, keepdims=True)) + peak
     return total if keepdims else total.reshape(reduced_shape(x.shape, axes, False))
@@ -145,6 +156,13 @@ def _one_hot_eager(x, *, num_classes, axis, dtype):
     )
 
 
+def _one_hot_varied(rng):
+    shape, classes = any_shape(rng, 0, 3, most=60), any_size(rng, most=9)
+    x = integers(shape, 0, classes + 2, any_dtype(rng, INTEGERS))
+    dtype = any_dtype(rng, (*FLOATS, *INTEGERS, "bool"))
+    return Sample((x,), {"num_classes": classes, "axis": any_axis(rng, len(shape) + 1), "dtype": dtype})
+
+
 register_op(
     "one_hot",
     kind="composite",
@@ -157,6 +175,7 @@ register_op(
         Sample((integers((2, 3), 0, 4, "uint8"),), {"num_classes": 4, "axis": 0, "dtype": "int32"}),
         Sample((integers((), 0, 4, "int64"),), {"num_classes": 4, "axis": 0, "dtype": "bool"}),
     ],
+    vary=_one_hot_varied,
     errors=[
         ErrorSample(
             (uniform((2,)),), {"num_classes": 3, "axis": 1, "dtype": "float32"}, raises=DTypeError, match="needs integer elements"
@@ -210,6 +229,7 @@ register_op(
         Sample((uniform((37,)), _KEY), {"rate": 0.1}),
         Sample((uniform((3, 3)), _KEY), {"rate": 0.0}),
     ],
+    vary=lambda rng: Sample((uniform(any_shape(rng), dtype=any_dtype(rng)), _KEY), {"rate": float(rng.choice([0.0, 0.1, 0.5, 0.9]))}),
     errors=[
         ErrorSample((uniform((2,)), _KEY), {"rate": 1.5}, raises=ArgumentError, match="rate 1.5 is out of range"),
         ErrorSample((integers((2,)), _KEY), {"rate": 0.5}, raises=DTypeError, match="needs floating-point elements"),
@@ -262,6 +282,11 @@ def _sparse_eager(logits, labels):
     return _logsumexp_eager(logits, axes=(logits.ndim - 1,), keepdims=False) - picked
 
 
+def _sparse_varied(rng):
+    rows, classes = any_shape(rng, 0, 3, most=40), any_size(rng, 1)
+    return Sample((uniform((*rows, classes), -4, 4, any_dtype(rng)), integers(rows, 0, classes, any_dtype(rng, INTEGERS))))
+
+
 def _sparse_vjp(ct, logits, labels, y):
     probabilities = prim.softmax(logits, axes=(logits.ndim - 1,))
     hits = prim.cast(_label_hits(logits, labels), dtype=logits.dtype)
@@ -281,6 +306,7 @@ register_op(
         Sample((uniform((2, 3, 19), -4, 4), integers((2, 3), 0, 19, "uint8"))),
         Sample((exactly([[1000.0, -1000.0]], "float32"), exactly([1], "int64"))),
     ],
+    vary=_sparse_varied,
     errors=[
         ErrorSample((uniform((4, 5)), integers((4, 1))), raises=ShapeError, match="one integer label per row"),
         ErrorSample((uniform((4, 5)), uniform((4,))), raises=DTypeError, match="needs integer elements"),
@@ -303,6 +329,16 @@ def _pair_infer(name, by_row):
         return logits.with_shape(joined[:-1] if by_row else joined)
 
     return infer
+
+
+def _pair_varied(by_row):
+    def vary(rng):
+        shape, dtype = any_shape(rng, int(by_row), least=0), any_dtype(rng)
+        if by_row:
+            shape = (*shape[:-1], max(shape[-1], 1))
+        return Sample((uniform(shape, -4, 4, dtype), uniform(shape, 0, 1, dtype)))
+
+    return vary
 
 
 def _softmax_crossentropy_expand(logits, targets):
@@ -330,6 +366,7 @@ register_op(
         Sample((uniform((4, 5), -4, 4), uniform((4, 5), 0, 1))),
         Sample((uniform((2, 3, 19), -4, 4), uniform((2, 3, 19), 0, 1))),
     ],
+    vary=_pair_varied(by_row=True),
     errors=[ErrorSample((uniform((4, 5)), uniform((4, 1))), raises=ShapeError, match="different shapes")],
 )
 
@@ -351,5 +388,6 @@ register_op(
         Sample((uniform((4, 5), -4, 4), uniform((4, 5), 0, 1))),
         Sample((exactly([50.0, -50.0, 0.0], "float32"), exactly([1, 0, 0.5], "float32"))),
     ],
+    vary=_pair_varied(by_row=False),
     errors=[ErrorSample((uniform((4, 5)), uniform((5,))), raises=ShapeError, match="different shapes")],
 )

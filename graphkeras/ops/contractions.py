@@ -3,9 +3,10 @@
 import numpy as np
 
 from graphkeras.ir.dims import size
+from graphkeras.ir.dtypes import FLOATS
 from graphkeras.ir.errors import DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_dtype, any_size, drawn, flip, integers, shapes_that_broadcast, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import NUMERIC, broadcast_shapes, join_dim, require_dtype, require_equal_dtypes, show
@@ -62,6 +63,17 @@ def _matmul_cost(a, b, outputs, *, transpose_a=False, transpose_b=False):
     return 2 * size(outputs[0].shape) * _sides(a, transpose_a)[1]
 
 
+def _varied(rng):
+    """Random sizes, axes of batches that broadcast, transposed or not."""
+    rows, inner, columns = (any_size(rng) if rng.random() < 0.9 else int(rng.integers(60, 400)) for _ in range(3))
+    ta, tb = flip(rng), flip(rng)
+    lead_a, lead_b = shapes_that_broadcast(rng, 2, high_rank=2, most=10)
+    dtype = any_dtype(rng, (*FLOATS, "int32", "int8", "uint16"))
+    a = (*lead_a, inner, rows) if ta else (*lead_a, rows, inner)
+    b = (*lead_b, columns, inner) if tb else (*lead_b, inner, columns)
+    return Sample((drawn(a, dtype), drawn(b, dtype)), {"transpose_a": ta, "transpose_b": tb})
+
+
 def _case(a, b, ta=False, tb=False, make=uniform):
     return Sample((make(a), make(b)), {"transpose_a": ta, "transpose_b": tb})
 
@@ -74,6 +86,8 @@ register_op(
     vjp=_matmul_vjp,
     lower={"cpu": "gemm"},
     cost=_matmul_cost,
+    defaults={"transpose_a": False, "transpose_b": False},
+    vary=_varied,
     samples=[
         _case((3, 4), (4, 5)),
         _case((4, 3), (4, 5), ta=True),

@@ -10,6 +10,9 @@ which come last. Gradients are made of gradients of sub-graphs; their rules are 
   the first axis and the captures, and gives the new carries and slices of `ys`. Outputs: the last carries; for each carry in
   `history` its values before the first and after every step, stacked (length + 1 of them, those of a reversed scan in the
   reversed order, so that they line up with xs); the stacked ys.
+- `checkpoint(*operands)` with one sub-graph, which is run as it stands: its gradient runs it again instead of keeping what it
+  computed. `recompute_barrier(x, *awaited)` is x, but not before the awaited values are there, and never the same node as x: behind
+  it stands what is run again.
 """
 
 import numpy as np
@@ -19,7 +22,8 @@ from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import DTypeError, GraphError, ShapeError
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Value
-from graphkeras.ir.registry import NoGradient, make_node, register_op
+from graphkeras.ir.registry import NoGradient, Sample, make_node, register_op
+from graphkeras.ir.samples import integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.inference import show
 
@@ -133,6 +137,15 @@ def _scan_eager(*operands, carries, xs, length, reverse, history, subgraphs):
     return (*state, *histories, *stacked)
 
 
+def _checkpoint_infer(*operands, subgraphs):
+    _check_operands("checkpoint", operands, subgraphs)
+    return tuple(v.spec for v in subgraphs[0].outputs)
+
+
+def _checkpoint_eager(*operands, subgraphs):
+    return subgraphs[0](*operands)
+
+
 class SubFunction:
     """A sub-graph as a function of arrays.
 
@@ -207,10 +220,35 @@ def _no_flops(*specs, outputs, **attrs):
     return 0
 
 
+def _varied(name):
+    """Random calls; the functions that make the nodes are built on this module."""
+
+    def vary(rng):
+        from graphkeras.ops import control_samples
+
+        return getattr(control_samples, name)(rng)
+
+    return vary
+
+
 for _name, _infer, _eager in (
     ("cond", _cond_infer, _cond_eager),
     ("switch", _switch_infer, _switch_eager),
     ("while_loop", _while_infer, _while_eager),
     ("scan", _scan_infer, _scan_eager),
+    ("checkpoint", _checkpoint_infer, _checkpoint_eager),
 ):
-    register_op(_name, kind="control", infer=_infer, eager=_eager, vjp=_RULE, cost=_no_flops)
+    register_op(_name, kind="control", infer=_infer, eager=_eager, vjp=_RULE, cost=_no_flops, vary=_varied(_name))
+
+register_op(
+    "recompute_barrier",
+    kind="view",
+    infer=lambda x, *awaited: x,
+    eager=lambda x, *awaited: x,
+    vjp=lambda ct, x, *others: (ct, *(None for _ in others[:-1])),
+    cost=_no_flops,
+    samples=[
+        Sample((uniform((2, 3)), uniform((4,)))),
+        Sample((integers((3,)), uniform(()), uniform((2, 2)))),
+    ],
+)

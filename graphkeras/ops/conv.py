@@ -14,7 +14,7 @@ from graphkeras.ir.dims import dim_max, size
 from graphkeras.ir.dtypes import FLOATS
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_dtype, integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import join_dim, require_dtype, require_equal_dtypes, show
@@ -249,6 +249,41 @@ def _samples(inputs):
     return [Sample(tuple(map(uniform, shapes)), extra | attrs) for x, w, attrs in _CASES for shapes, extra in [inputs(x, w, attrs)]]
 
 
+def _varied(inputs):
+    """A rule for random convolutions of one to three spatial axes: any steps, padding, dilation and groups that leave an output."""
+
+    def vary(rng):
+        rank = int(rng.integers(1, 4))
+        few = lambda least, most: tuple(int(v) for v in rng.integers(least, most + 1, rank))
+        window, strides, dilation = few(1, 3), few(1, 3), few(1, 2)
+        padding = tuple(zip(few(0, 2), few(0, 2)))
+        rest = few(0, 6 if rank < 3 else 3)
+        sizes = [
+            max(window_extent(k, d) - low - high, 1) + r for k, d, (low, high), r in zip(window, dilation, padding, rest)
+        ]
+        groups = int(rng.choice([1, 1, 2, 3]))
+        per_group, filters = (int(rng.choice([1, 2, 3, 8, 9])) for _ in range(2))
+        x = (int(rng.choice([0, 1, 1, 2, 3])), *sizes, per_group * groups)
+        attrs = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+        shapes, extra = inputs(x, (*window, per_group, filters * groups), attrs)
+        dtype = any_dtype(rng)
+        return Sample(tuple(uniform(shape, dtype=dtype) for shape in shapes), extra | attrs)
+
+    return vary
+
+
+def _inputs_of_conv(x, w, attrs):
+    return (x, w), {}
+
+
+def _inputs_of_input_gradient(x, w, attrs):
+    return (_output_shape(x, w, attrs), w), {"shape": tuple(x[1:-1])}
+
+
+def _inputs_of_kernel_gradient(x, w, attrs):
+    return (x, _output_shape(x, w, attrs)), {"window": w[:-2]}
+
+
 def _output_shape(x, w, attrs):
     return (x[0], *map(output_size, x[1:-1], w, attrs["strides"], attrs["padding"], attrs["dilation"]), w[-1])
 
@@ -264,7 +299,8 @@ register_op(
     vjp=_conv_vjp,
     lower={"cpu": "conv"},
     cost=lambda x, w, outputs, groups, **attrs: _cost(outputs[0].shape[:-1], w.shape, groups),
-    samples=_samples(lambda x, w, attrs: ((x, w), {})) + _double,
+    samples=_samples(_inputs_of_conv) + _double,
+    vary=_varied(_inputs_of_conv),
     errors=[
         ErrorSample((uniform((2, 5)), uniform((3, 5))), _attrs(0), raises=ShapeError, match="needs two tensors of rank 3, 4 or 5"),
         ErrorSample(
@@ -287,7 +323,8 @@ register_op(
     vjp=_input_gradient_vjp,
     lower={"cpu": "conv"},
     cost=lambda ct, w, outputs, groups, **attrs: _cost(ct.shape[:-1], w.shape, groups),
-    samples=_samples(lambda x, w, attrs: ((_output_shape(x, w, attrs), w), {"shape": x[1:-1]})),
+    samples=_samples(_inputs_of_input_gradient),
+    vary=_varied(_inputs_of_input_gradient),
     errors=[
         ErrorSample(
             (uniform((2, 4, 3)), uniform((3, 2, 3))), {"shape": (5,)} | _attrs(1), raises=ShapeError, match="convolution gives .3,"
@@ -305,7 +342,8 @@ register_op(
     vjp=_kernel_gradient_vjp,
     lower={"cpu": "conv_kernel_gradient"},
     cost=lambda x, ct, outputs, groups, **attrs: _cost(ct.shape[:-1], outputs[0].shape, groups),
-    samples=_samples(lambda x, w, attrs: ((x, _output_shape(x, w, attrs)), {"window": w[:-2]})),
+    samples=_samples(_inputs_of_kernel_gradient),
+    vary=_varied(_inputs_of_kernel_gradient),
     errors=[
         ErrorSample(
             (uniform((2, 5, 3)), uniform((2, 4, 3))), {"window": (3,)} | _attrs(1), raises=ShapeError, match="convolution gives .3,"

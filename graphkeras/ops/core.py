@@ -170,7 +170,9 @@ def convert_to_tensor(x, dtype=None, sparse=None, ragged=None):
     'float32'
     """
     if sparse or ragged:
-        raise ArgumentError("Tensors are dense.", got=f"sparse={sparse}, ragged={ragged}", expected="sparse=None, ragged=None")
+        raise ArgumentError(
+            "Tensors are dense.", got=f"sparse={sparse}, ragged={ragged}", expected="sparse=None, ragged=None", mend="leave both out"
+        )
     return _convert(x, None if dtype is None else dtype_name(dtype))
 
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from graphkeras.ir.errors import ArgumentError, DTypeError
+from graphkeras.ir.dtypes import FLOATS, numpy_dtype
+from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import booleans, exactly, integers, uniform
-from graphkeras.ops.inference import REAL, require_axis, require_dtype, scalar_like
+from graphkeras.ir.samples import any_axis, any_dtype, any_shape, booleans, exactly, flip, integers, uniform
+from graphkeras.ops.inference import REAL, join_dim, require_axis, require_dtype, require_equal_dtypes, scalar_like, show
+from graphkeras.ops.sources import iota
 from graphkeras.trace import prim
 
 # As for reductions: running values are kept in the next wider type and rounded once per element.
@@ -31,7 +33,7 @@ def _eager(function):
     return eager
 
 
-def _cumprod_vjp(ct, x, y, *, axis, reverse):
+def _cumprod_slope(ct, x, *, axis, reverse):
     """dL/dx[i] = (sum over j >= i of ct[j] y[j]) / x[i] where nothing is zero.
 
     At the first zero of a line the product of the others takes its place: the running product with that zero replaced by 1, up to
@@ -47,7 +49,56 @@ def _cumprod_vjp(ct, x, y, *, axis, reverse):
     before = prim.cumsum(prim.select(none, ct * running, zero), axis=axis, reverse=not reverse) / safe
     at_zero = prim.cumsum(prim.select(single, ct * running, zero), axis=axis, reverse=not reverse)
     first = prim.logical_and(is_zero, single)
-    return (prim.select(none, before, prim.select(first, at_zero, zero)),)
+    return prim.select(none, before, prim.select(first, at_zero, zero))
+
+
+def _slope_infer(ct, x, *, axis, reverse):
+    require_dtype("cumprod_gradient", [ct, x], FLOATS, "floating-point")
+    require_equal_dtypes("cumprod_gradient", [ct, x])
+    require_axis("cumprod_gradient", axis, x.rank)
+    if ct.rank != x.rank or any(join_dim(a, b) is None for a, b in zip(ct.shape, x.shape)):
+        raise ShapeError("cumprod_gradient: cotangent and input have different shapes.", got=show([ct, x]), expected="equal shapes")
+    return x
+
+
+def _slope_eager(ct, x, *, axis, reverse):
+    """Without divisions: the product of all before i, times ct[i] + x[i+1] (ct[i+1] + x[i+2] (...))."""
+    wide = _WIDER.get(x.dtype.name, x.dtype)
+    c, v = (np.moveaxis(a.astype(wide), axis, 0) for a in (ct, x))
+    c, v = (c[::-1], v[::-1]) if reverse else (c, v)
+    result, before, behind = np.empty_like(v), np.ones(v.shape[1:], wide), np.zeros(v.shape[1:], wide)
+    with np.errstate(all="ignore"):
+        for i in reversed(range(len(v))):
+            behind = c[i] + (v[i + 1] * behind if i + 1 < len(v) else 0)
+            result[i] = behind
+        for i in range(len(v)):
+            result[i] *= before
+            before = before * v[i]
+        result = result.astype(x.dtype)
+    return np.ascontiguousarray(np.moveaxis(result[::-1] if reverse else result, 0, axis))
+
+
+def _slope_vjp(ct, outer, x, y, *, axis, reverse):
+    """y[i] = sum over j >= i of outer[j] Q[i, j], with Q[i, j] the product of all up to j but i: of row i of a square, which is x
+    with a one in place i. So Q is a cumulative product itself, whose gradient is known. Quadratic, and right at any number of
+    zeros."""
+    rank, n = x.ndim, x.spec.shape[axis]
+    perm = (*(a for a in range(rank) if a != axis), axis)
+    rows = tuple(x.spec.shape[a] for a in perm[:-1])
+    last = lambda v: prim.transpose(v, perm=perm)  # (R, n)
+    as_row = lambda v: prim.reshape(last(v), shape=(*rows, 1, n))
+    i, j = (iota((n, n), a, "int32", like=x) for a in (0, 1))
+    same, counts = prim.equal(i, j), (prim.less_equal if reverse else prim.greater_equal)(j, i)
+    square = prim.select(same, scalar_like(1, x), as_row(x))
+    products = prim.cumprod(square, axis=rank, reverse=reverse)
+    weights = prim.select(counts, prim.reshape(last(ct), shape=(*rows, n, 1)) * products, scalar_like(0, x))
+    pulled = prim.select(counts, prim.reshape(last(ct), shape=(*rows, n, 1)) * as_row(outer), scalar_like(0, x))
+    pulled = prim.cumprod_gradient(pulled, square, axis=rank, reverse=reverse)
+    pulled = prim.select(same, scalar_like(0, x), pulled)
+    inverse = tuple(perm.index(a) for a in range(rank))
+    return tuple(
+        prim.transpose(prim.reduce_sum(v, axes=(rank - 1,), keepdims=False), perm=inverse) for v in (weights, pulled)
+    )
 
 
 def _samples(make):
@@ -66,6 +117,7 @@ def _samples(make):
     ]
 
 
+_WITH_ZEROS = exactly([[2, 0, 3, 0.5, 1], [0, 0, 1.5, 7, 0], [1, 2, 4, 0.5, 3], [0.5, 3, 0, 2, 0]], "float32")
 _ERRORS = [
     ErrorSample((uniform((3,)),), {"axis": 1, "reverse": False}, raises=ArgumentError, match="out of range for rank 1"),
     ErrorSample((booleans((3,)),), {"axis": 0, "reverse": False}, raises=DTypeError, match="needs real elements"),
@@ -87,9 +139,37 @@ register_op(
     kind="index",
     infer=_infer("cumprod"),
     eager=_eager(np.cumprod),
-    vjp=_cumprod_vjp,
+    vjp=lambda ct, x, y, *, axis, reverse: (prim.cumprod_gradient(ct, x, axis=axis, reverse=reverse),),
     lower={"cpu": "cumulative"},
     cost=lambda x, outputs, *, axis, reverse: x.size,
-    samples=_samples(lambda shape: uniform(shape, 0.5, 1.5)),
+    samples=[*_samples(lambda shape: uniform(shape, 0.5, 1.5)), Sample((_WITH_ZEROS,), {"axis": 1, "reverse": False})],
     errors=_ERRORS,
+)
+
+
+def _slope_varied(rng):
+    """Zeros are many: any number of them in a line."""
+    shape, dtype = any_shape(rng, 1, 3, most=80), any_dtype(rng)
+    array = np.where(rng.random(shape) < 0.2, 0, rng.uniform(0.5, 1.5, shape)).astype(numpy_dtype(dtype))
+    return Sample((uniform(shape, dtype=dtype), exactly(array)), {"axis": any_axis(rng, len(shape)), "reverse": flip(rng)})
+
+
+register_op(
+    "cumprod_gradient",
+    kind="composite",
+    infer=_slope_infer,
+    eager=_slope_eager,
+    vjp=_slope_vjp,
+    expand=_cumprod_slope,
+    cost=lambda ct, x, outputs, *, axis, reverse: 8 * x.size,
+    samples=[
+        *(Sample((uniform((4, 5)), _WITH_ZEROS), {"axis": a, "reverse": r}) for a in (0, 1) for r in (False, True)),
+        Sample((uniform((2, 3, 4)), uniform((2, 3, 4), 0.5, 1.5)), {"axis": 1, "reverse": False}),
+    ],
+    errors=[
+        ErrorSample(
+            (uniform((3,)), uniform((4,))), {"axis": 0, "reverse": False}, raises=ShapeError, match="have different shapes"
+        )
+    ],
+    vary=_slope_varied,
 )

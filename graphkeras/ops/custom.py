@@ -5,7 +5,7 @@ import inspect
 
 from graphkeras.ir.errors import GradientError
 from graphkeras.ir.registry import Sample, register_op
-from graphkeras.ir.samples import uniform
+from graphkeras.ir.samples import any_dtype, any_shape, uniform
 from graphkeras.trace import apply, as_tensor, prim, tree
 
 
@@ -63,6 +63,10 @@ register_op(
     expand=lambda *tensors, inputs, pull_back: _pass_through(tuple(prim.identity(t) for t in tensors), inputs),
     cost=lambda *specs, outputs, inputs, pull_back: 0,
     samples=[Sample((uniform((2, 3)), uniform((4,))), {"inputs": 1, "pull_back": None})],
+    vary=lambda rng: Sample(
+        (uniform(any_shape(rng), dtype=any_dtype(rng)), uniform(any_shape(rng), dtype=any_dtype(rng))),
+        {"inputs": 1, "pull_back": None},
+    ),
 )
 
 

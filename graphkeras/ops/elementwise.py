@@ -16,6 +16,7 @@ from graphkeras.ops.inference import (
     NUMERIC,
     REAL,
     elementwise_spec,
+    index_hint,
     require_dtype,
     require_equal_dtypes,
     scalar_like,
@@ -193,7 +194,7 @@ def _check_range_eager(x, *, low, high, what):
             f"{what} {x.reshape(-1)[position]} is out of range.",
             got=f"{x.reshape(-1)[position]} at flat position {position} of an array of shape {x.shape}",
             expected=f"integers in [{low}, {high})",
-            mend=f"check the data, or the size that gives the limit {high}",
+            mend=f"check the data, or the size that gives the limit {high}" + index_hint(x.reshape(-1)[position]),
         )
     return x
 

@@ -9,7 +9,7 @@ from graphkeras.ir.dims import Dim
 from graphkeras.ir.dtypes import COMPLEX
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, NoGradient, Sample, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_axes, any_dtype, any_shape, integers, uniform
 from graphkeras.ops.inference import join_dim, require_axes, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import iota
 from graphkeras.trace import prim
@@ -76,6 +76,16 @@ def _number(count, like):
 
 _LAST = {"axes": (1,), "inverse": False}
 
+
+def _pair_varied(rng, shape, **attrs):
+    part = uniform(shape, dtype=any_dtype(rng, FLOAT))
+    return Sample((part, part), attrs)
+
+
+def _fft_varied(rng):
+    shape = any_shape(rng)
+    return _pair_varied(rng, shape, axes=any_axes(rng, len(shape)), inverse=bool(rng.integers(2)))
+
 register_op(
     "fft",
     kind="host",
@@ -90,6 +100,7 @@ register_op(
         Sample((uniform((2, 4, 4)), uniform((2, 4, 4))), {"axes": (1, 2), "inverse": True}),
         Sample((uniform((0, 4)), uniform((0, 4))), _LAST),
     ],
+    vary=_fft_varied,
     errors=[
         ErrorSample((uniform((3, 8)), uniform((3, 7))), _LAST, raises=ShapeError, match="different shapes"),
         ErrorSample((integers((3, 8)), integers((3, 8))), _LAST, raises=DTypeError, match="needs float32 or float64"),
@@ -167,6 +178,7 @@ register_op(
         Sample((uniform((2, 9)),), {"length": 6}),
         Sample((uniform((4,)),), {"length": 1}),
     ],
+    vary=lambda rng: Sample(_pair_varied(rng, any_shape(rng, 1)).inputs[:1], {"length": int(rng.integers(1, 12))}),
     errors=[
         ErrorSample((uniform((8,)),), {"length": 0}, raises=ArgumentError, match="must be positive"),
         ErrorSample((integers((8,)),), {"length": 8}, raises=DTypeError, match="needs float32 or float64"),
@@ -209,6 +221,7 @@ register_op(
         Sample((uniform((2, 3)), uniform((2, 3))), {"length": 8}),
         Sample((uniform((2, 6)), uniform((2, 6))), {"length": 4}),
     ],
+    vary=lambda rng: _pair_varied(rng, any_shape(rng, 1), length=int(rng.integers(1, 12))),
     errors=[
         ErrorSample((uniform((5,)), uniform((4,))), {"length": 8}, raises=ShapeError, match="different shapes"),
         ErrorSample((uniform((5,)), uniform((5,))), {"length": 0}, raises=ArgumentError, match="must be positive"),
@@ -233,6 +246,7 @@ register_op(
     eager=complex_array,
     vjp=_NO_COMPLEX_GRADIENT,
     samples=[Sample((uniform((2, 3)), uniform((2, 3)))), Sample((uniform(()), uniform(())))],
+    vary=lambda rng: _pair_varied(rng, any_shape(rng)),
     errors=[ErrorSample((uniform((2,)), uniform((3,))), {}, raises=ShapeError, match="different shapes")],
 )
 
@@ -245,8 +259,8 @@ def _part_infer(op):
     return infer
 
 
-def _complex_numbers(shape):
-    return lambda rng: (rng.uniform(-1, 1, shape) + 1j * rng.uniform(-1, 1, shape)).astype(np.complex64)
+def _complex_numbers(shape, dtype="complex64"):
+    return uniform(shape, -1, 1, dtype)
 
 
 for _name, _function in (("real_part", np.real), ("imaginary_part", np.imag)):
@@ -257,5 +271,6 @@ for _name, _function in (("real_part", np.real), ("imaginary_part", np.imag)):
         eager=lambda z, function=_function: np.ascontiguousarray(function(z)).reshape(z.shape),
         vjp=_NO_COMPLEX_GRADIENT,
         samples=[Sample((_complex_numbers((2, 3)),)), Sample((_complex_numbers(()),))],
+        vary=lambda rng: Sample((_complex_numbers(any_shape(rng), any_dtype(rng, COMPLEX)),)),
         errors=[ErrorSample((uniform((2,)),), {}, raises=DTypeError, match="needs complex elements")],
     )

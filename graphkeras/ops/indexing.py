@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from graphkeras.ir.dtypes import INTEGERS
+from graphkeras.ir.dtypes import FLOATS, INTEGERS
 from graphkeras.ir.errors import ArgumentError, DataError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import booleans, exactly, integers, uniform
+from graphkeras.ir.samples import any_axis, any_dtype, any_shape, any_size, booleans, drawn, exactly, flip, integers, uniform
 from graphkeras.ir.spec import TensorSpec
-from graphkeras.ops.inference import NUMERIC, join_dim, require_axis, require_dtype, require_equal_dtypes, scalar_like, show
+from graphkeras.ops.inference import NUMERIC, index_hint, join_dim, require_axis, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import filled
 from graphkeras.trace import prim
 
@@ -33,7 +33,7 @@ def check_indices(op, indices, dim):
             f"{op}: index {value} is out of range for an axis of size {dim}.",
             got=f"{value} at flat position {position} of indices of shape {indices.shape}",
             expected=f"integers in [{-dim}, {dim})",
-            mend="check the indices, or the size of the table (e.g. input_dim of an Embedding)",
+            mend="check the indices, or the size of the table (e.g. input_dim of an Embedding)" + index_hint(value),
         )
 
 
@@ -48,6 +48,28 @@ def _gather_vjp(ct, x, indices, y, *, axis):
 
 
 _AXIS_0 = {"axis": 0}
+_VARIED = (*FLOATS, *INTEGERS, "bool", "complex64")
+
+
+def _rows_varied(rng, dtypes):
+    """(x, indices into one of its axes, shape of what is found there, axis): random, with indices from both ends."""
+    shape = any_shape(rng, 1, least=0)
+    axis = any_axis(rng, len(shape))
+    dim = shape[axis]
+    places = any_shape(rng, 0, 2, most=30) if dim else (0,)
+    dtype = any_dtype(rng, ("int32", "int64", "uint8", "int8"))
+    indices = integers(places, 0 if dtype == "uint8" or flip(rng) else -dim, max(dim, 1), dtype)
+    return drawn(shape, any_dtype(rng, dtypes)), indices, (*shape[:axis], *places, *shape[axis + 1 :]), axis
+
+
+def _gather_varied(rng):
+    x, indices, _, axis = _rows_varied(rng, _VARIED)
+    return Sample((x, indices), {"axis": axis})
+
+
+def _scatter_add_varied(rng):
+    x, indices, found, axis = _rows_varied(rng, (*FLOATS, *INTEGERS))
+    return Sample((x, indices, x.like(found)), {"axis": axis})
 
 register_op(
     "gather",
@@ -64,6 +86,7 @@ register_op(
         Sample((uniform((7,)), integers((), 0, 7, "int64")), _AXIS_0),
         Sample((booleans((7,)), integers((9,), 0, 7, "uint8")), _AXIS_0),
     ],
+    vary=_gather_varied,
     errors=[
         ErrorSample((uniform((5, 3)), uniform((4,))), _AXIS_0, raises=DTypeError, match="needs integer elements"),
         ErrorSample((uniform((5, 3)), integers((4,))), {"axis": 2}, raises=ArgumentError, match="out of range for rank 2"),
@@ -110,6 +133,7 @@ register_op(
         Sample((uniform((2, 5, 3)), integers((4,), 0, 5), uniform((2, 4, 3))), {"axis": 1}),
         Sample((uniform((7,)), exactly([2, 2, 2, 0], "int32"), uniform((4,))), _AXIS_0),
     ],
+    vary=_scatter_add_varied,
     errors=[
         ErrorSample((uniform((5, 3)), integers((4,)), uniform((4, 2))), _AXIS_0, raises=ShapeError, match="updates have shape"),
         ErrorSample((uniform((5,)), uniform((4,)), uniform((4,))), _AXIS_0, raises=DTypeError, match="needs integer elements"),
@@ -149,6 +173,19 @@ def _concatenate_vjp(ct, *values, axis):
     return tuple(parts)
 
 
+def _concatenate_varied(rng):
+    shape = any_shape(rng, 1, most=150)
+    axis, dtype = any_axis(rng, len(shape)), any_dtype(rng, _VARIED)
+    sizes = [any_size(rng, most=17) for _ in range(rng.integers(1, 5))]
+    return Sample(tuple(drawn((*shape[:axis], d, *shape[axis + 1 :]), dtype) for d in sizes), {"axis": axis})
+
+
+def _pad_varied(rng):
+    shape, dtype = any_shape(rng, most=150), any_dtype(rng, _VARIED)
+    widths = lambda: tuple(int(w) for w in rng.choice([0, 1, 2, 5], len(shape)))
+    return Sample((drawn(shape, dtype), drawn((), dtype)), {"low": widths(), "high": widths()})
+
+
 register_op(
     "concatenate",
     kind="index",
@@ -164,6 +201,7 @@ register_op(
         Sample((integers((3,)),), _AXIS_0),
         Sample((booleans((3,)), booleans((2,))), _AXIS_0),
     ],
+    vary=_concatenate_varied,
     errors=[
         ErrorSample((uniform((2, 3)), uniform((2, 4))), _AXIS_0, raises=ShapeError, match="differ off axis 0"),
         ErrorSample((uniform((2, 3)), uniform((2,))), _AXIS_0, raises=ShapeError, match="differ off axis 0"),
@@ -218,6 +256,7 @@ register_op(
         Sample((uniform((4,)), uniform(())), {"low": (0,), "high": (0,)}),
         Sample((integers((2, 2, 2)), integers(())), {"low": (1, 1, 1), "high": (1, 1, 1)}),
     ],
+    vary=_pad_varied,
     errors=[
         ErrorSample((uniform((2,)), uniform(())), {"low": (-1,), "high": (0,)}, raises=ArgumentError, match="must not be negative"),
         ErrorSample((uniform((2,)), uniform(())), {"low": (1, 1), "high": (0, 0)}, raises=ShapeError, match="for rank 1"),

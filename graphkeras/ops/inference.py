@@ -114,6 +114,13 @@ def require_axes(op: str, axes, rank: int) -> None:
         raise ArgumentError(f"{op}: axes {axes} repeat or are not sorted.", got=str(axes), expected="sorted axes, each once")
 
 
+def index_hint(value: int) -> str:
+    """What is known about an index that is out of range: to stand behind `mend:`."""
+    if value in (-(2**31), -(2**63)):
+        return f"; {value} is what a NaN, or a float too large, becomes when it is cast to an integer"
+    return ""
+
+
 def normalize_axis(op: str, axis: int, rank: int) -> int:
     """The non-negative form of an axis that may count from the end. Raises ArgumentError when it is out of range."""
     try:
@@ -137,7 +144,9 @@ def normalize_axes(op: str, axis, rank: int) -> tuple[int, ...]:
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = sorted(normalize_axis(op, a, rank) for a in given)
     if len(set(axes)) != len(axes):
-        raise ArgumentError(f"{op}: axis {axis!r} names an axis twice.", got=repr(axis), expected="each axis once")
+        raise ArgumentError(
+            f"{op}: axis {axis!r} names an axis twice.", got=repr(axis), expected="each axis once", mend="-1 is the last axis: name it once"
+        )
     return tuple(axes)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ops import linalg_records  # noqa: F401 - registers the ops
+from graphkeras.ops.calls import publish
 from graphkeras.ops.derivatives import jvp
 from graphkeras.ops.inference import normalize_axis, scalar_like
 from graphkeras.ops.math import norm as _norm_by_elements
@@ -424,3 +425,5 @@ __all__ = [
     "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "jvp", "logdet", "lstsq", "lu_factor", "matrix_rank", "norm",
     "pinv", "qr", "slogdet", "solve", "solve_triangular", "svd",
 ]  # fmt: skip
+
+publish(globals())

@@ -8,7 +8,7 @@ import numpy as np
 
 from graphkeras.ir.errors import DataError, DTypeError, GradientError, ShapeError
 from graphkeras.ir.registry import ErrorSample, NoGradient, Sample, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_dtype, any_stack, definite, integers, regular, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.inference import join_dim, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.matrices import (
@@ -86,26 +86,25 @@ def _square_infer(op):
     return infer
 
 
-def _definite(shape):
-    """Symmetric positive definite matrices."""
+def _varied(make, rectangular=False, **choices):
+    """A rule for random stacks of matrices from a maker `(shape, dtype) -> callable`; `choices` gives the values of attributes."""
 
-    def make(rng):
-        a = rng.uniform(-1, 1, shape)
-        return (a @ a.swapaxes(-1, -2) + shape[-1] * np.eye(shape[-1])).astype(np.float32)
+    def vary(rng):
+        rows, columns = (int(v) for v in rng.integers(1, 6, 2))
+        shape = (*any_stack(rng), rows, columns if rectangular else rows)
+        attrs = {name: values[rng.integers(len(values))] for name, values in choices.items()}
+        return Sample((make(shape, any_dtype(rng, FLOAT)),), attrs)
 
-    return make
+    return vary
 
 
-def _regular(shape):
-    """Matrices far from singular, with well separated singular values and eigenvalues."""
+def _system_varied(**choices):
+    def vary(rng):
+        rows, columns, stack, dtype = int(rng.integers(1, 6)), int(rng.integers(0, 4)), any_stack(rng), any_dtype(rng, FLOAT)
+        attrs = {name: values[rng.integers(len(values))] for name, values in choices.items()}
+        return Sample((regular((*stack, rows, rows), dtype), uniform((*stack, rows, columns), dtype=dtype)), attrs)
 
-    def make(rng):
-        ramp = np.zeros(shape)
-        k = min(shape[-2:])
-        ramp[..., np.arange(k), np.arange(k)] = np.arange(2, k + 2)
-        return (rng.uniform(-0.5, 0.5, shape) + ramp).astype(np.float32)
-
-    return make
+    return vary
 
 
 _NOT_SQUARE = ErrorSample((uniform((2, 3)),), {}, raises=ShapeError, match="not square")
@@ -159,11 +158,12 @@ register_op(
     eager=_solve_triangular_eager,
     vjp=_solve_triangular_vjp,
     cost=lambda a, b, outputs, *, lower, transpose: b.size * a.shape[-1],
+    vary=_system_varied(lower=(False, True), transpose=(False, True)),
     samples=[
-        Sample((_regular((3, 3)), uniform((3, 2))), {"lower": True, "transpose": False}),
-        Sample((_regular((2, 4, 4)), uniform((2, 4, 1))), {"lower": False, "transpose": False}),
-        Sample((_regular((3, 3)), uniform((3, 2))), {"lower": True, "transpose": True}),
-        Sample((_regular((3, 3)), uniform((3, 0))), {"lower": False, "transpose": True}),
+        Sample((regular((3, 3)), uniform((3, 2))), {"lower": True, "transpose": False}),
+        Sample((regular((2, 4, 4)), uniform((2, 4, 1))), {"lower": False, "transpose": False}),
+        Sample((regular((3, 3)), uniform((3, 2))), {"lower": True, "transpose": True}),
+        Sample((regular((3, 3)), uniform((3, 0))), {"lower": False, "transpose": True}),
     ],
     errors=[
         ErrorSample((uniform((3, 3)), uniform((2, 2))), {"lower": True, "transpose": False}, raises=ShapeError, match="do not fit"),
@@ -191,7 +191,8 @@ register_op(
     eager=guarded("cholesky", _cholesky_eager, "add a small multiple of the unit matrix, or check that the input is symmetric"),
     vjp=_cholesky_vjp,
     cost=_CUBIC,
-    samples=[Sample((_definite((3, 3)),)), Sample((_definite((2, 2, 4, 4)),)), Sample((_definite((1, 1)),))],
+    vary=_varied(definite),
+    samples=[Sample((definite((3, 3)),)), Sample((definite((2, 2, 4, 4)),)), Sample((definite((1, 1)),))],
     errors=_ERRORS,
 )
 
@@ -211,7 +212,8 @@ register_op(
     eager=guarded("solve", np.linalg.solve, "use ops.lstsq for singular systems"),
     vjp=_solve_vjp,
     cost=_CUBIC,
-    samples=[Sample((_regular((3, 3)), uniform((3, 2)))), Sample((_regular((2, 4, 4)), uniform((2, 4, 1))))],
+    vary=_system_varied(),
+    samples=[Sample((regular((3, 3)), uniform((3, 2)))), Sample((regular((2, 4, 4)), uniform((2, 4, 1))))],
     errors=[ErrorSample((uniform((3, 3)), uniform((2, 2))), {}, raises=ShapeError, match="do not fit")],
 )
 register_op(
@@ -221,7 +223,8 @@ register_op(
     eager=guarded("inv", np.linalg.inv, "use ops.pinv for singular matrices"),
     vjp=lambda ct, x, y: (-matmul(matmul(y, ct, transpose_a=True), y, transpose_b=True),),  # Giles 2.2.3
     cost=_CUBIC,
-    samples=[Sample((_regular((3, 3)),)), Sample((_regular((2, 1, 4, 4)),))],
+    vary=_varied(regular),
+    samples=[Sample((regular((3, 3)),)), Sample((regular((2, 1, 4, 4)),))],
     errors=_ERRORS,
 )
 
@@ -243,7 +246,8 @@ register_op(
     eager=lambda x: np.asarray(np.linalg.det(x), x.dtype),
     vjp=lambda ct, x, y: (_per_matrix(ct * y, x) * transposed(prim.inv(x)),),  # Giles 2.2.4; fails at singular matrices
     cost=_CUBIC,
-    samples=[Sample((_regular((3, 3)),)), Sample((_regular((2, 4, 4)),))],
+    vary=_varied(regular),
+    samples=[Sample((regular((3, 3)),)), Sample((regular((2, 4, 4)),))],
     errors=_ERRORS,
 )
 
@@ -260,7 +264,8 @@ register_op(
     eager=lambda x: tuple(np.asarray(part, x.dtype) for part in np.linalg.slogdet(x)),
     vjp=lambda ct, x, sign, value: (None if ct[1] is None else _per_matrix(ct[1], x) * transposed(prim.inv(x)),),
     cost=_CUBIC,
-    samples=[Sample((_regular((3, 3)),)), Sample((_regular((2, 4, 4)),))],
+    vary=_varied(regular),
+    samples=[Sample((regular((3, 3)),)), Sample((regular((2, 4, 4)),))],
     errors=_ERRORS,
 )
 
@@ -312,6 +317,7 @@ register_op(
     eager=_lu_eager,
     vjp=_lu_vjp,
     cost=_CUBIC,
+    vary=_varied(lambda shape, dtype: uniform(shape, dtype=dtype)),
     samples=[Sample((uniform((3, 3)),)), Sample((uniform((2, 4, 4)),)), Sample((uniform((0, 2, 2)),))],
     errors=[_NOT_MATRIX, _NOT_FLOAT],
 )
@@ -342,7 +348,8 @@ register_op(
     eager=guarded("eigh", lambda x: tuple(np.linalg.eigh(x)), "check the input for values that are not finite"),
     vjp=_eigh_vjp,
     cost=_CUBIC,
-    samples=[Sample((_regular((3, 3)),)), Sample((_regular((2, 4, 4)),))],
+    vary=_varied(regular),
+    samples=[Sample((regular((3, 3)),)), Sample((regular((2, 4, 4)),))],
     errors=_ERRORS,
 )
 
@@ -364,6 +371,7 @@ register_op(
     ),
     vjp=NoGradient("gradients of complex numbers are not formed; ops.eigh has one"),
     cost=_CUBIC,
+    vary=_varied(lambda shape, dtype: uniform(shape, dtype=dtype)),
     samples=[Sample((uniform((3, 3)),)), Sample((uniform((2, 4, 4)),))],
     errors=_ERRORS,
 )
@@ -428,12 +436,13 @@ register_op(
     eager=lambda x, *, complete: tuple(np.linalg.qr(x, "complete" if complete else "reduced")),
     vjp=_qr_vjp,
     cost=lambda x, outputs, *, complete: 2 * x.size * x.shape[-1],
+    vary=_varied(regular, rectangular=True, complete=(False, True)),
     samples=[
-        Sample((_regular((4, 3)),), {"complete": False}),
-        Sample((_regular((2, 3, 3)),), {"complete": False}),
-        Sample((_regular((2, 4)),), {"complete": False}),
-        Sample((_regular((2, 4)),), {"complete": True}),
-        Sample((_regular((3, 3)),), {"complete": True}),
+        Sample((regular((4, 3)),), {"complete": False}),
+        Sample((regular((2, 3, 3)),), {"complete": False}),
+        Sample((regular((2, 4)),), {"complete": False}),
+        Sample((regular((2, 4)),), {"complete": True}),
+        Sample((regular((3, 3)),), {"complete": True}),
     ],
     errors=[ErrorSample((uniform((3,)),), {"complete": False}, raises=ShapeError, match="needs matrices")],
 )
@@ -493,10 +502,11 @@ register_op(
     eager=guarded("svd", lambda x, *, full_matrices: tuple(np.linalg.svd(x, full_matrices=full_matrices)), _SVD_MEND),
     vjp=_svd_vjp,
     cost=lambda x, outputs, *, full_matrices: 10 * x.size * x.shape[-1],
+    vary=_varied(regular, rectangular=True, full_matrices=(False, True)),
     samples=[
-        Sample((_regular((4, 3)),), {"full_matrices": False}),
-        Sample((_regular((2, 3, 3)),), {"full_matrices": True}),
-        Sample((_regular((2, 4)),), {"full_matrices": False}),
+        Sample((regular((4, 3)),), {"full_matrices": False}),
+        Sample((regular((2, 3, 3)),), {"full_matrices": True}),
+        Sample((regular((2, 4)),), {"full_matrices": False}),
     ],
     errors=[ErrorSample((uniform((3,)),), {"full_matrices": False}, raises=ShapeError, match="needs matrices")],
 )
@@ -518,6 +528,7 @@ register_op(
     eager=guarded("singular_values", lambda x: np.linalg.svd(x, compute_uv=False), _SVD_MEND),
     vjp=_singular_values_vjp,
     cost=_CUBIC,
-    samples=[Sample((_regular((4, 3)),)), Sample((_regular((2, 3, 4)),))],
+    vary=_varied(regular, rectangular=True),
+    samples=[Sample((regular((4, 3)),)), Sample((regular((2, 3, 4)),))],
     errors=[_NOT_MATRIX, _NOT_FLOAT],
 )

@@ -7,10 +7,10 @@ from graphkeras.ops.inference import join_dim, normalize_axes, normalize_axis, s
 from graphkeras.ops.numpy_reduce import max as reduce_max
 from graphkeras.ops.numpy_reduce import min as reduce_min
 from graphkeras.ops.numpy_reduce import sum as reduce_sum
-from graphkeras.ops.numpy_shape import cut, expand_dims
+from graphkeras.ops.numpy_shape import expand_dims
 from graphkeras.ops.promotion import as_float, promote
-from graphkeras.ops.sources import filled
-from graphkeras.trace import SymbolicTensor, as_tensor, prim
+from graphkeras.ops.segments import segments
+from graphkeras.trace import as_tensor, prim
 
 
 def logsumexp(x, axis=None, keepdims=False):
@@ -113,20 +113,15 @@ def segment_sum(data, segment_ids, num_segments=None, sorted=False):
     Returns:
         Tensor with one row per segment.
 
+    Raises:
+        DataError: for an id of `num_segments` or more, in every execution, as TensorFlow does on CPUs.
+
     Example:
 
     >>> segment_sum([1, 2, 10], [0, 0, 2], num_segments=3).tolist()
     [3, 0, 10]
     """
-    data, ids = as_tensor(data), as_tensor(segment_ids)
-    if num_segments is None:
-        if isinstance(ids, SymbolicTensor):
-            raise ArgumentError("Argument `num_segments` must be set when the ids are symbolic.", got=repr(ids), expected="an int")
-        num_segments = int(ids.array.max()) + 1 if ids.array.size else 0
-    # One row more takes what is left out.
-    ids = prim.select(prim.less(ids, scalar_like(0, ids)), scalar_like(num_segments, ids), ids)
-    rows = filled(0, (num_segments + 1, *data.spec.shape[1:]), data.dtype, like=data)
-    return cut(prim.scatter_add(rows, ids, data, axis=0), 0, 0, num_segments)
+    return segments("segment_sum", data, segment_ids, num_segments, "add", lambda dtype: 0)
 
 
 def in_top_k(targets, predictions, k):
@@ -217,6 +212,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
             f"norm: order {ord!r} over {len(axes)} axes is not available.",
             got=f"ord={ord!r}, axis={axis!r}",
             expected="a number for one axis; 'fro', 1, -1, inf or -inf for two",
+            mend="pass axis=... for the norms of vectors, or ops.linalg.svd for other norms of matrices",
         )
     summed, kept = axes if abs(ord) == 1 else axes[::-1]
     extreme = reduce_max if ord > 0 else reduce_min

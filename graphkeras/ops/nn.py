@@ -1,5 +1,6 @@
 """The functions of `keras.ops.nn`."""
 
+from graphkeras.ops.calls import publish
 from graphkeras.ops.fft import (
     polar,
 )  # fmt: skip
@@ -83,3 +84,5 @@ __all__ = [
     "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "space_to_depth", "sparse_categorical_crossentropy",
     "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus", "swish", "tanh_shrink", "threshold", "unfold",
 ]  # fmt: skip
+
+publish(globals())

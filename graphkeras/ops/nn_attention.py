@@ -2,14 +2,13 @@
 
 import math
 
-import numpy as np
-
 from graphkeras.ir.dims import Dim
-from graphkeras.ir.dtypes import numpy_dtype
+from graphkeras.ir.dtypes import is_float
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.ops.arithmetic import as_bool
 from graphkeras.ops.inference import scalar_like
 from graphkeras.ops.nn_activations import softmax
+from graphkeras.ops.nn_attention_records import MASKED
 from graphkeras.ops.numpy_join import repeat
 from graphkeras.ops.numpy_linear import matmul
 from graphkeras.ops.numpy_shape import transpose
@@ -34,7 +33,7 @@ def dot_product_attention(
         mask: Boolean tensor, broadcast to (B, N, T, S); False takes a place out.
         scale: Factor of the scores; `1 / sqrt(H)` by default.
         is_causal: If `True`, no query sees keys behind its own place.
-        flash_attention: Accepted for compatibility with Keras; there is one implementation, whose result is the same.
+        flash_attention: Accepted for compatibility with Keras; there is one implementation, which never stores all scores.
         attn_logits_soft_cap: Not supported, as on all backends of Keras but one.
 
     Returns:
@@ -43,7 +42,7 @@ def dot_product_attention(
 
     Example:
 
-    >>> x = as_tensor(np.ones((1, 2, 1, 4), "float32"))
+    >>> x = as_tensor([[[[1.0] * 4]] * 2])
     >>> dot_product_attention(x, x, x, is_causal=True).tolist()
     [[[[1.0, 1.0, 1.0, 1.0]], [[1.0, 1.0, 1.0, 1.0]]]]
     """
@@ -59,26 +58,51 @@ def dot_product_attention(
             expected="(batch, length, heads, size) for each",
         )
     key, value = _for_each_head(query, key), _for_each_head(query, value)
+    wide = result_type(query.dtype, "float32")
+    size, keys = query.spec.shape[3], key.spec.shape[1]
+    if scale is None and not isinstance(size, Dim):
+        scale = 1 / math.sqrt(size)
+    elif scale is None:
+        scale = prim.rsqrt(convert_to_tensor(as_tensor(size), wide))
+    mask = None if mask is None else as_bool(mask)
+    bias = None if bias is None else convert_to_tensor(bias, wide)
+    if is_float(query.dtype) and (isinstance(keys, Dim) or keys > 0):
+        return _in_blocks(query, key, value, bias, mask, scale, is_causal, wide)
+    return _spelled_out(query, key, value, bias, mask, scale, is_causal, wide)
+
+
+def _in_blocks(query, key, value, bias, mask, scale, is_causal, wide):
+    """By the op that stores no scores."""
+    dtype = query.dtype
+    query, key, value = (convert_to_tensor(t, wide) for t in (query, key, value))
+    if not isinstance(scale, (int, float)):
+        query, scale = query * converted(operand(scale), wide), 1.0
+    extras = [t for t in (bias, mask) if t is not None]
+    attrs = {"scale": float(scale), "causal": bool(is_causal), "bias": bias is not None, "mask": mask is not None}
+    return convert_to_tensor(prim.attention(query, key, value, *extras, **attrs)[0], dtype)
+
+
+def _spelled_out(query, key, value, bias, mask, scale, is_causal, wide):
+    """By way of all scores, for integers and where there is no key at all."""
     dtype = query.dtype
     scores = matmul(transpose(query, (0, 2, 1, 3)), transpose(key, (0, 2, 3, 1)))  # (B, N, T, H) @ (B, N, H, S)
-    scores = convert_to_tensor(scores, result_type(dtype, "float32"))
-    if scale is None:
-        size = query.spec.shape[3]
-        scale = prim.rsqrt(convert_to_tensor(as_tensor(size), scores.dtype)) if isinstance(size, Dim) else 1 / math.sqrt(size)
-    scores = scores * converted(operand(scale), scores.dtype)
+    scores = convert_to_tensor(scores, wide) * converted(operand(scale), wide)
     if bias is not None:
-        scores = scores + convert_to_tensor(bias, scores.dtype)
+        scores = scores + bias
     seen = _seen(scores, mask, is_causal)
     if seen is not None:
-        scores = prim.select(seen, scores, scalar_like(_large_negative(scores.dtype), scores))
+        scores = prim.select(seen, scores, scalar_like(MASKED[wide], scores))
     shares = convert_to_tensor(softmax(scores, axis=-1), dtype)
     return transpose(matmul(shares, transpose(value, (0, 2, 1, 3))), (0, 2, 1, 3))  # (B, N, T, S) @ (B, N, S, H)
 
 
 def _for_each_head(query, x):
     heads, own = query.spec.shape[2], x.spec.shape[2]
-    if own == heads or own == 1:
+    if own == heads:
         return x
+    if own == 1:
+        batch, length, _, size = x.spec.shape
+        return prim.broadcast_to(x, shape=(batch, length, heads, size))
     if isinstance(heads, int) and isinstance(own, int) and heads % own:
         raise ArgumentError(
             "dot_product_attention: the heads do not fit.",
@@ -88,13 +112,8 @@ def _for_each_head(query, x):
     return repeat(x, heads // own, axis=2)
 
 
-def _large_negative(dtype):
-    """Of this size, so that adding scores to it overflows nothing, and its exponential is zero."""
-    return 0.7 * float(np.finfo(numpy_dtype(dtype)).min)
-
-
 def _seen(scores, mask, is_causal):
-    seen = None if mask is None else as_bool(mask)
+    seen = mask
     if is_causal:
         rows, columns = scores.spec.shape[2:]
         earlier = prim.greater_equal(iota((rows, 1), 0, "int32", like=scores), iota((1, columns), 1, "int32", like=scores))

@@ -9,7 +9,7 @@ import numpy as np
 from graphkeras.ir.dtypes import FLOATS
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.ir.registry import NoGradient, Sample, register_op
-from graphkeras.ir.samples import exactly, uniform
+from graphkeras.ir.samples import exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.core_control import scan
 from graphkeras.ops.inference import require_dtype, scalar_like
@@ -196,6 +196,14 @@ def _beam(inputs, lengths, *, beam_width, top_paths, blank):
 
 
 _DECODED = (uniform((2, 5, 4)), exactly([5, 3], "int32"))
+
+
+def _decoded_varied(rng, **attrs):
+    batch, steps, classes = (int(rng.integers(least, 5)) for least in (0, 1, 2))
+    dtype = "float64" if rng.integers(2) else "float32"
+    return Sample((uniform((batch, steps, classes), dtype=dtype), integers((batch,), 0, steps + 1)), attrs)
+
+
 register_op(
     "ctc_greedy",
     kind="host",
@@ -203,6 +211,7 @@ register_op(
     eager=_greedy,
     vjp=NoGradient("decoding chooses classes"),
     samples=[Sample(_DECODED, {"merge_repeated": True, "blank": 0})],
+    vary=lambda rng: _decoded_varied(rng, merge_repeated=bool(rng.integers(2)), blank=0),
 )
 register_op(
     "ctc_beam",
@@ -211,4 +220,5 @@ register_op(
     eager=_beam,
     vjp=NoGradient("decoding chooses prefixes"),
     samples=[Sample(_DECODED, {"beam_width": 10, "top_paths": 2, "blank": 0})],
+    vary=lambda rng: _decoded_varied(rng, beam_width=int(rng.integers(2, 9)), top_paths=int(rng.integers(1, 3)), blank=0),
 )

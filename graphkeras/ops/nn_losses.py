@@ -16,7 +16,7 @@ from graphkeras.trace.settings import epsilon, floatx
 
 def _dense_only(sparse):
     if sparse:
-        raise ArgumentError("Sparse tensors are not supported.", got="sparse=True", expected="sparse=False")
+        raise ArgumentError("Sparse tensors are not supported.", got="sparse=True", expected="sparse=False", mend="leave sparse=False")
 
 
 def one_hot(x, num_classes, axis=-1, dtype=None, sparse=False):
@@ -66,7 +66,10 @@ def multi_hot(inputs, num_classes=None, axis=-1, dtype=None, sparse=False, **kwa
     num_classes = kwargs.pop("num_tokens", None) if num_classes is None else num_classes
     if num_classes is None or kwargs:
         raise ArgumentError(
-            "Argument `num_classes` must be specified.", got=f"num_classes={num_classes}, {kwargs}", expected="an int"
+            "Argument `num_classes` must be specified.",
+            got=f"num_classes={num_classes}, {kwargs}",
+            expected="an int",
+            mend="pass num_classes=...",
         )
     inputs = as_tensor(inputs)
     codes = one_hot(inputs, num_classes, axis, floatx() if dtype is None else dtype, sparse)
@@ -165,13 +168,14 @@ def sparse_categorical_crossentropy(target, output, from_logits=False, axis=-1):
             "sparse_categorical_crossentropy: argument `output` must have rank (ndim) `target.ndim + 1`.",
             got=f"target {target.spec}, output {output.spec}",
             expected=f"targets of shape {output.spec.shape[:-1]}",
-            mend="use categorical_crossentropy for one-hot targets",
+            mend="pass class numbers, not one-hot rows; those go with categorical_crossentropy",
         )
     if any(join_dim(a, b) is None for a, b in zip(target.spec.shape, output.spec.shape)):
         raise ShapeError(
             "sparse_categorical_crossentropy: `target` and `output` must have the same shape up until the last dimension.",
             got=f"target {target.spec}, output {output.spec}",
             expected=f"targets of shape {output.spec.shape[:-1]}",
+            mend="pass class numbers, not one-hot rows; those go with categorical_crossentropy",
         )
     if not is_integer(target.dtype):
         target = prim.cast(target, dtype="int32")

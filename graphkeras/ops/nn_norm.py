@@ -92,17 +92,13 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     x = as_float(x)
     axis = normalize_axis("batch_normalization", axis, x.ndim)
 
-    def along(v):
-        v = convert_to_tensor(v, x.dtype)
-        return v if axis == x.ndim - 1 else reshape(v, tuple(-1 if i == axis else 1 for i in range(x.ndim)))
-
-    inverse = prim.rsqrt(along(variance) + epsilon)
-    if scale is not None:
-        inverse = inverse * along(scale)
-    shift = -along(mean) * inverse
-    if offset is not None:
-        shift = along(offset) + shift
-    return x * inverse + shift
+    mean, variance = (convert_to_tensor(v, x.dtype) for v in (mean, variance))
+    scale = prim.broadcast_to(scalar_like(1.0, x), shape=mean.spec.shape) if scale is None else convert_to_tensor(scale, x.dtype)
+    y = prim.batch_norm(x, mean, variance, scale, axis=axis, epsilon=float(epsilon))
+    if offset is None:
+        return y
+    offset = convert_to_tensor(offset, x.dtype)
+    return y + (offset if axis == x.ndim - 1 else reshape(offset, tuple(-1 if i == axis else 1 for i in range(x.ndim))))
 
 
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):
@@ -171,11 +167,9 @@ def layer_normalization(x, gamma=None, beta=None, axis=-1, epsilon=None, **kwarg
     if rms_scaling:
         y = x * prim.rsqrt(var(x, axes, keepdims=True) + epsilon)
         return convert_to_tensor(y if gamma is None else y * along(gamma), dtype)
-    center, spread = moments(x, axes, keepdims=True)
-    inverse = prim.rsqrt(spread + epsilon)
+    y = prim.standardize(x, axes=axes, epsilon=float(epsilon))
     if gamma is not None:
-        inverse = inverse * along(gamma)
-    shift = -center * inverse
+        y = y * along(gamma)
     if beta is not None:
-        shift = shift + along(beta)
-    return convert_to_tensor(x * inverse + shift, dtype)
+        y = y + along(beta)
+    return convert_to_tensor(y, dtype)

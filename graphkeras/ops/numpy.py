@@ -3,6 +3,7 @@
 from graphkeras.ops.bitcast import (
     view,
 )  # fmt: skip
+from graphkeras.ops.calls import publish
 from graphkeras.ops.core import (
     ndim,
     size,
@@ -291,3 +292,5 @@ __all__ = [
     "tensordot", "tile", "trace", "transpose", "trapezoid", "tri", "tril", "triu", "true_divide", "trunc", "unique",
     "unravel_index", "vander", "var", "vdot", "vectorize", "view", "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
+
+publish(globals())

@@ -374,7 +374,9 @@ def ldexp(x1, x2):
     """
     x1, x2 = as_tensor(x1), as_tensor(x2)
     if not is_integer(x2.dtype):
-        raise DTypeError("ldexp exponent must be an integer type.", got=f"x2 {x2.spec}", expected="an integer dtype")
+        raise DTypeError(
+            "ldexp exponent must be an integer type.", got=f"x2 {x2.spec}", expected="an integer dtype", mend="cast it with ops.cast"
+        )
     dtype = result_type(x1.dtype, x2.dtype, float)
     x1, x2 = convert_to_tensor(x1, dtype), convert_to_tensor(x2, dtype)
     scaled = x1 * prim.power(scalar_like(2, x1), x2)

@@ -261,6 +261,7 @@ def where(condition, x1=None, x2=None):
             "`x1` and `x2` either both should be `None` or both should have non-None value.",
             got=f"x1={x1!r}, x2={x2!r}",
             expected="both, or none of them",
+            mend="pass both values, or the condition alone for the places where it holds",
         )
     condition = convert_to_tensor(condition, "bool")
     if x1 is None:

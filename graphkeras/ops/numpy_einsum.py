@@ -53,7 +53,10 @@ def _parse(subscripts, tensors):
     parts = inputs.split(",")
     if len(parts) != len(tensors):
         raise ArgumentError(
-            f"einsum: {len(parts)} terms for {len(tensors)} operands.", got=repr(subscripts), expected="one term per operand"
+            f"einsum: {len(parts)} terms for {len(tensors)} operands.",
+            got=repr(subscripts),
+            expected="one term per operand",
+            mend="separate terms by commas",
         )
     spare = [c for c in string.ascii_letters if c not in text]
     hidden = max((t.ndim - len(p.replace("...", "")) for t, p in zip(tensors, parts) if "..." in p), default=0)
@@ -79,6 +82,7 @@ def _parse(subscripts, tensors):
             f"einsum: output '{output}' repeats a label or names one that no operand has.",
             got=repr(subscripts),
             expected="labels of operands, each once",
+            mend="leave out what is summed over; every other label stands behind '->' once",
         )
     return labels, output
 

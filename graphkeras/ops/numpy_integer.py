@@ -5,11 +5,18 @@ import numpy as np
 from graphkeras.ir.dtypes import INTEGERS, is_integer
 from graphkeras.ir.errors import DTypeError
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_dtype, integers, shapes_that_broadcast, uniform
 from graphkeras.ops.elementwise import elementwise_infer
 from graphkeras.ops.inference import scalar_like
 from graphkeras.ops.promotion import promote
 from graphkeras.trace import as_tensor, prim
+
+
+def _gcd_varied(rng):
+    dtype = any_dtype(rng, INTEGERS)
+    low = 0 if dtype.startswith("u") else -100
+    return Sample(tuple(integers(shape, low, 100, dtype) for shape in shapes_that_broadcast(rng, 2)))
+
 
 # Euclid's algorithm takes a different number of steps in every lane: NumPy's is as fast as vectors would be.
 register_op(
@@ -22,6 +29,7 @@ register_op(
         Sample((integers((3, 4), -60, 60), integers((4,), -60, 60))),
         Sample((integers((9,), 0, 200, "uint8"), integers((), 0, 200, "uint8"))),
     ],
+    vary=_gcd_varied,
     errors=[ErrorSample((uniform((2,)), uniform((2,))), raises=DTypeError, match="needs integer elements")],
 )
 

@@ -295,7 +295,9 @@ def pad(x, pad_width, mode="constant", constant_values=None):
     if constant_values is not None:
         raise ArgumentError("Argument `constant_values` can only be provided when `mode == 'constant'`.", got=f"mode={mode!r}")
     if mode not in ("reflect", "symmetric"):
-        raise ArgumentError(f"pad: unknown mode {mode!r}.", got=repr(mode), expected="'constant', 'reflect' or 'symmetric'")
+        raise ArgumentError(
+            f"pad: unknown mode {mode!r}.", got=repr(mode), expected="'constant', 'reflect' or 'symmetric'", mend="correct the name"
+        )
     edge = 1 if mode == "reflect" else 0
     for axis, (low, high) in enumerate(widths):
         size = x.spec.shape[axis]
@@ -304,6 +306,7 @@ def pad(x, pad_width, mode="constant", constant_values=None):
                 f"pad: width {max(low, high)} is too large for mode {mode!r} and an axis of size {size}.",
                 got=f"{x.spec}, pad_width={pad_width}",
                 expected=f"at most {size - edge}",
+                mend="pad in several steps, or with mode='constant'",
             )
         parts = [x]
         if low:

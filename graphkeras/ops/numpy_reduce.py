@@ -106,7 +106,10 @@ def var(x, axis=None, keepdims=False):
     x = as_tensor(x)
     result = result_type(x.dtype, float)
     x = convert_to_tensor(x, result_type(x.dtype, "float32"))
-    return convert_to_tensor(mean(prim.square(x - mean(x, axis, keepdims=True)), axis, keepdims), result)
+    if not is_float(x.dtype):  # complex numbers
+        return convert_to_tensor(mean(prim.square(x - mean(x, axis, keepdims=True)), axis, keepdims), result)
+    spread = prim.variance(x, axes=normalize_axes("var", axis, x.ndim), keepdims=bool(keepdims))
+    return convert_to_tensor(spread, result)
 
 
 def std(x, axis=None, keepdims=False):

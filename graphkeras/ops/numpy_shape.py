@@ -36,7 +36,10 @@ def reshape(x, newshape):
     open_axes = [i for i, d in enumerate(shape) if isinstance(d, int) and d == -1]
     if len(open_axes) > 1 or any(isinstance(d, int) and d < -1 for d in shape):
         raise ArgumentError(
-            "reshape: the new shape is ambiguous.", got=f"newshape={newshape!r}", expected="sizes >= 0, at most one -1"
+            "reshape: the new shape is ambiguous.",
+            got=f"newshape={newshape!r}",
+            expected="sizes >= 0, at most one -1",
+            mend="name all sizes but one",
         )
     if open_axes:
         known = _size_of(d for i, d in enumerate(shape) if i != open_axes[0])

@@ -6,9 +6,10 @@ from graphkeras.ir.dims import Dim
 from graphkeras.ir.dtypes import is_integer
 from graphkeras.ops import arithmetic
 from graphkeras.ops.arithmetic import compared, logical, promoted
+from graphkeras.ops.calls import class_name_of, one_operation
 from graphkeras.ops.getitem import getitem
 from graphkeras.ops.numpy_linear import matmul
-from graphkeras.trace import Tensor, apply, as_tensor, is_tensor
+from graphkeras.trace import SymbolicTensor, Tensor, apply, as_tensor, current_scope, is_tensor
 from graphkeras.trace.base import TensorBase
 
 _SINGLE = (int, float, Dim, np.ndarray, np.generic)
@@ -26,28 +27,55 @@ def _plain(other):
     return float(other) if isinstance(other, float) and type(other) is not float else other
 
 
-def _install(name, function):
+def _install(name, function, class_name):
     def forward(self, other):
+        if type(other) is SymbolicTensor and current_scope() is None:  # it knows what to make of it
+            return NotImplemented
         return function(self, _plain(other)) if _takes(other) else NotImplemented
 
     def backward(self, other):
         return function(_plain(other), self) if _takes(other) else NotImplemented
 
-    _define(f"__{name}__", forward)
-    _define(f"__r{name}__", backward)
+    _define(f"__{name}__", forward, class_name, function)
+    _define(f"__r{name}__", backward, class_name, function, swapped=True)
 
 
-def _define(name, function):
-    function.__name__ = name
-    function.__qualname__ = f"TensorBase.{name}"
-    setattr(TensorBase, name, function)
+def _define(name, method, class_name, binary=None, swapped=False):
+    """Installs a method. On symbolic tensors it is one operation of the model that is being built, named as in Keras.
+
+    Args:
+        name: of the method.
+        method: as eager tensors and variables have it.
+        class_name: of the operation.
+        binary: for an operator the function of its two operands, which may be `swapped`.
+    """
+    method.__name__ = name
+    method.__qualname__ = f"TensorBase.{name}"
+    setattr(TensorBase, name, method)
+
+    def of_symbolic(self, *args, **kwargs):
+        if current_scope() is not None:
+            return method(self, *args, **kwargs)
+        if binary is None:
+            return one_operation(method, class_name, (self, *args), kwargs)
+        (other,) = args
+        if not _takes(other):
+            return NotImplemented
+        return one_operation(binary, class_name, (_plain(other), self) if swapped else (self, _plain(other)), {})
+
+    of_symbolic.__name__ = name
+    of_symbolic.__qualname__ = f"SymbolicTensor.{name}"
+    of_symbolic.__doc__ = method.__doc__
+    setattr(SymbolicTensor, name, of_symbolic)
 
 
 def _install_comparison(name, op):
     def compare(self, other):
+        if type(other) is SymbolicTensor and current_scope() is None:
+            return NotImplemented
         return compared(op, self, _plain(other)) if _takes(other) else NotImplemented
 
-    _define(f"__{name}__", compare)
+    _define(f"__{name}__", compare, class_name_of(op), lambda x1, x2: compared(op, x1, x2))
 
 
 def _bits(name):
@@ -64,21 +92,21 @@ def _bits(name):
     return call
 
 
-for _name, _function in (
-    ("add", arithmetic.add),
-    ("sub", arithmetic.subtract),
-    ("mul", arithmetic.multiply),
-    ("truediv", arithmetic.divide),
-    ("floordiv", arithmetic.floor_divide),
-    ("mod", arithmetic.mod),
-    ("pow", arithmetic.power),
-    ("matmul", matmul),
-    ("and", _bits("and")),
-    ("or", _bits("or")),
-    ("xor", _bits("xor")),
-    ("divmod", lambda x, y: (arithmetic.floor_divide(x, y), arithmetic.mod(x, y))),
+for _name, _function, _class in (
+    ("add", arithmetic.add, "Add"),
+    ("sub", arithmetic.subtract, "Subtract"),
+    ("mul", arithmetic.multiply, "Multiply"),
+    ("truediv", arithmetic.divide, "TrueDivide"),
+    ("floordiv", arithmetic.floor_divide, "FloorDivide"),
+    ("mod", arithmetic.mod, "Mod"),
+    ("pow", arithmetic.power, "Power"),
+    ("matmul", matmul, "Matmul"),
+    ("and", _bits("and"), "LogicalAnd"),
+    ("or", _bits("or"), "LogicalOr"),
+    ("xor", _bits("xor"), "LogicalXor"),
+    ("divmod", lambda x, y: (arithmetic.floor_divide(x, y), arithmetic.mod(x, y)), "Divmod"),
 ):
-    _install(_name, _function)
+    _install(_name, _function, _class)
 for _name, _op in (
     ("eq", "equal"),
     ("ne", "not_equal"),
@@ -129,11 +157,11 @@ def _squeeze(self, axis=None):
     return squeeze(self, axis)
 
 
-_define("__neg__", _negative)
-_define("__pos__", lambda self: as_tensor(self))
-_define("__abs__", _absolute)
-_define("__invert__", _invert)
-_define("__round__", _round)
-_define("__getitem__", getitem)
-_define("reshape", _reshape)
-_define("squeeze", _squeeze)
+_define("__neg__", _negative, "Negative")
+_define("__pos__", lambda self: as_tensor(self), "Identity")
+_define("__abs__", _absolute, "Absolute")
+_define("__invert__", _invert, "LogicalNot")
+_define("__round__", _round, "Round")
+_define("__getitem__", getitem, "GetItem")
+_define("reshape", _reshape, "Reshape")
+_define("squeeze", _squeeze, "Squeeze")

@@ -10,7 +10,7 @@ from graphkeras.ir.dims import size
 from graphkeras.ir.dtypes import FLOATS
 from graphkeras.ir.errors import ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_dtype, drawn, integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.conv import output_size, require_walk, spatial_sizes
 from graphkeras.ops.elementwise import in_float32
@@ -154,6 +154,24 @@ _CASES = [
 ]
 
 
+def _varied(inputs, dtypes=FLOATS):
+    """A rule for random windows over one to three spatial axes; `inputs(x, attrs)` gives shapes and further attributes."""
+
+    def vary(rng):
+        rank = int(rng.integers(1, 4))
+        window, strides = (tuple(int(v) for v in rng.integers(1, 4, rank)) for _ in range(2))
+        # Every window holds a cell of the input, or its maximum would be nothing.
+        padding = tuple((int(rng.integers(0, k)), int(rng.integers(0, k))) for k in window)
+        sizes = [max(k - min(pair), 1) + int(rng.integers(0, 7 if rank < 3 else 4)) for k, pair in zip(window, padding)]
+        x = (int(rng.choice([0, 1, 1, 2])), *sizes, int(rng.choice([1, 2, 3, 8, 9, 17])))
+        attrs = {"window": window, "strides": strides, "padding": padding}
+        shapes, extra = inputs(x, attrs)
+        dtype = any_dtype(rng, dtypes)
+        return Sample(tuple(drawn(shape, dtype) for shape in shapes), extra | attrs)
+
+    return vary
+
+
 def _cost(*specs, outputs, window, **attrs):
     return size(window) * outputs[0].size
 
@@ -177,6 +195,7 @@ register_op(
     cost=_cost,
     samples=[Sample((uniform(x),), attrs) for x, attrs in _CASES]
     + [Sample((integers((2, 4, 4, 3)),), _attrs(2, 2, 2)), Sample((uniform((2, 4, 4, 3), dtype="float16"),), _attrs(2, 2, 2))],
+    vary=_varied(lambda x, attrs: ([x], {}), REAL),
     errors=_ERRORS,
 )
 register_op(
@@ -188,6 +207,7 @@ register_op(
     lower={"cpu": "max_pool_gradient"},
     cost=_cost,
     samples=[Sample((uniform(_output(x, attrs)), uniform(x)), attrs) for x, attrs in _CASES],
+    vary=_varied(lambda x, attrs: ([_output(x, attrs), x], {})),
     errors=[ErrorSample((uniform((2, 4, 3)), uniform((2, 4, 3))), _attrs(1, 2, 2), raises=ShapeError, match="the pooled tensor")],
 )
 register_op(
@@ -199,6 +219,7 @@ register_op(
     lower={"cpu": "max_pool_pick"},
     cost=_cost,
     samples=[Sample((uniform(x), uniform(x)), attrs) for x, attrs in _CASES],
+    vary=_varied(lambda x, attrs: ([x, x], {})),
 )
 register_op(
     "average_pool",
@@ -210,6 +231,7 @@ register_op(
     cost=_cost,
     samples=[Sample((uniform(x),), attrs) for x, attrs in _CASES]
     + [Sample((uniform((2, 4, 4, 3), dtype="float16"),), _attrs(2, 2, 2))],
+    vary=_varied(lambda x, attrs: ([x], {})),
     errors=_ERRORS,
 )
 register_op(
@@ -221,4 +243,5 @@ register_op(
     lower={"cpu": "average_pool_gradient"},
     cost=_cost,
     samples=[Sample((uniform(_output(x, attrs)),), {"shape": x[1:-1]} | attrs) for x, attrs in _CASES],
+    vary=_varied(lambda x, attrs: ([_output(x, attrs)], {"shape": tuple(x[1:-1])})),
 )

@@ -5,7 +5,7 @@ import numpy as np
 from graphkeras.ir.dtypes import INTEGERS
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import booleans, exactly, integers, uniform
+from graphkeras.ir.samples import any_dtype, any_shape, any_size, booleans, drawn, exactly, integers, uniform
 from graphkeras.ops.indexing import check_indices
 from graphkeras.ops.inference import REAL, join_dim, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import filled, iota
@@ -77,6 +77,14 @@ def _product_vjp(ct, x, indices, updates):
     return ct * others(x_zero, zeros, product, safe_x), None, taken(ct) * others(u_zero, taken(zeros), taken(product), safe_u)
 
 
+def _varied(rng):
+    shape = any_shape(rng, 1, 3)
+    count, how = any_size(rng) if shape[0] else 0, str(rng.choice(HOW))
+    x = drawn(shape, any_dtype(rng, (*REAL, "bool") if how == "set" else REAL), 0.5, 2)
+    indices = integers((count,), -shape[0], max(shape[0], 1), any_dtype(rng, ("int32", "int64", "int8")))
+    return Sample((x, indices, x.like((count, *shape[1:]))), {"how": how})
+
+
 _DUPLICATES = exactly([2, 0, 2, -1], "int32")
 _FEW = lambda how: {"how": how}
 
@@ -99,6 +107,7 @@ register_op(
         ),
         Sample((uniform((3,), dtype="bfloat16"), exactly([0, 0, 2], "int32"), uniform((3,), dtype="bfloat16")), _FEW("mul")),
     ],
+    vary=_varied,
     errors=[
         ErrorSample((uniform((5, 3)), integers((4,)), uniform((4, 2))), _FEW("set"), raises=ShapeError, match="do not fit"),
         ErrorSample((uniform((5,)), uniform((4,)), uniform((4,))), _FEW("max"), raises=DTypeError, match="needs integer elements"),

@@ -26,7 +26,12 @@ def _highest(dtype):
     return -_lowest(dtype) if is_float(dtype) else np.iinfo(dtype).max
 
 
-def _segments(name, data, segment_ids, num_segments, how, start):
+def segments(name, data, segment_ids, num_segments, how, start):
+    """Rows put together by segment; `how` is "add" or one of scatter_reduce, `start(dtype)` what an empty segment holds.
+
+    Raises:
+        DataError: for an id of `num_segments` or more, as TensorFlow does on CPUs.
+    """
     data, ids = as_tensor(data), as_tensor(segment_ids)
     rank = ids.ndim
     if rank > data.ndim or any(join_dim(a, b) is None for a, b in zip(ids.spec.shape, data.spec.shape)):
@@ -49,7 +54,8 @@ def _segments(name, data, segment_ids, num_segments, how, start):
     # One row more takes what is left out.
     ids = prim.select(negative, np.int32(num_segments), ids)
     rows = filled(start(data.dtype), (num_segments + 1, *rest), data.dtype, like=data)
-    return cut(prim.scatter_reduce(rows, ids, data, how=how), 0, 0, num_segments)
+    filled_rows = prim.scatter_add(rows, ids, data, axis=0) if how == "add" else prim.scatter_reduce(rows, ids, data, how=how)
+    return cut(filled_rows, 0, 0, num_segments)
 
 
 def segment_max(data, segment_ids, num_segments=None, sorted=False):
@@ -69,7 +75,7 @@ def segment_max(data, segment_ids, num_segments=None, sorted=False):
     >>> segment_max([1, 2, 10], [0, 0, 1], num_segments=2).tolist()
     [2, 10]
     """
-    return _segments("segment_max", data, segment_ids, num_segments, "max", _lowest)
+    return segments("segment_max", data, segment_ids, num_segments, "max", _lowest)
 
 
 def segment_min(data, segment_ids, num_segments=None, sorted=False):
@@ -89,7 +95,7 @@ def segment_min(data, segment_ids, num_segments=None, sorted=False):
     >>> segment_min([1, 2, 10], [0, 0, 1], num_segments=2).tolist()
     [1, 10]
     """
-    return _segments("segment_min", data, segment_ids, num_segments, "min", _highest)
+    return segments("segment_min", data, segment_ids, num_segments, "min", _highest)
 
 
 def segment_prod(data, segment_ids, num_segments=None, sorted=False):
@@ -109,7 +115,7 @@ def segment_prod(data, segment_ids, num_segments=None, sorted=False):
     >>> segment_prod([1, 2, 10], [0, 0, 1], num_segments=2).tolist()
     [2, 10]
     """
-    return _segments("segment_prod", data, segment_ids, num_segments, "mul", lambda dtype: 1)
+    return segments("segment_prod", data, segment_ids, num_segments, "mul", lambda dtype: 1)
 
 
 def scatter_update(inputs, indices, updates, reduction=None):

@@ -115,7 +115,7 @@ def bincount(x, weights=None, minlength=0, sparse=False):
     """
     x = as_tensor(x)
     if sparse:
-        raise ArgumentError("Tensors are dense.", got="sparse=True", expected="sparse=False")
+        raise ArgumentError("Tensors are dense.", got="sparse=True", expected="sparse=False", mend="leave sparse=False")
     if isinstance(x, SymbolicTensor):
         raise TraceError(
             "bincount: the number of results is unknown when the graph is built.", got=repr(x), expected="an eager tensor",

@@ -5,9 +5,10 @@ The order is total: NaN stands behind all numbers, -0.0 and 0.0 are equal, and e
 
 import numpy as np
 
+from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
-from graphkeras.ir.samples import booleans, exactly, integers, uniform
+from graphkeras.ir.samples import any_dtype, any_shape, any_size, booleans, drawn, exactly, flip, integers, uniform
 from graphkeras.ops.inference import REAL, require_axis, require_dtype, require_equal_dtypes, show
 from graphkeras.ops.numpy_index import take_along_axis
 from graphkeras.ops.sources import filled, iota
@@ -118,6 +119,11 @@ def _top_k_vjp(ct, x, values, order, *, k):
     return (prim.reshape(flat, shape=x.spec.shape),)
 
 
+def _top_k_varied(rng):
+    shape = any_shape(rng, 1)
+    return Sample((drawn(shape, any_dtype(rng, REAL)),), {"k": int(rng.integers(0, shape[-1] + 1))})
+
+
 register_op(
     "top_k",
     kind="index",
@@ -137,6 +143,7 @@ register_op(
         Sample((exactly([[3.0, np.nan, -0.0, 0.0, -np.inf, np.inf, np.nan, -1.0]], "float32"),), {"k": 6}),
         Sample((uniform((2, 33), dtype="bfloat16"),), {"k": 3}),
     ],
+    vary=_top_k_varied,
     errors=[
         ErrorSample((uniform((3,)),), {"k": 4}, raises=ArgumentError, match="cannot take 4 of 3"),
         ErrorSample((uniform(()),), {"k": 0}, raises=ShapeError, match="at least one axis"),
@@ -158,6 +165,13 @@ def _searchsorted_infer(edges, values, *, side):
     return values.with_dtype("int32")
 
 
+def _searchsorted_varied(rng):
+    dtype, count = any_dtype(rng, ORDERED), any_size(rng)
+    edges = drawn((count,), dtype)
+    increasing = lambda rng: np.sort(sort_keys(edges(rng))).astype(numpy_dtype(dtype))
+    return Sample((increasing, drawn(any_shape(rng), dtype)), {"side": "left" if flip(rng) else "right"})
+
+
 register_op(
     "searchsorted",
     kind="index",
@@ -174,5 +188,6 @@ register_op(
         Sample((exactly([], "float32"), uniform((5,))), {"side": "left"}),
         Sample((exactly([1, 5], "uint64"), exactly(2**63 + 1, "uint64")), {"side": "left"}),
     ],
+    vary=_searchsorted_varied,
     errors=[ErrorSample((uniform((2, 2)), uniform((2,))), {"side": "left"}, raises=ArgumentError, match="rank 1")],
 )

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from graphkeras.ir.dtypes import numpy_dtype
+from graphkeras.ir.dtypes import FLOATS, INTEGERS, numpy_dtype
 from graphkeras.ir.errors import DTypeError, ShapeError
 from graphkeras.ir.node import ConstantArray, Value
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, NoGradient, Sample, make_node, register_op
-from graphkeras.ir.samples import exactly, integers, uniform
+from graphkeras.ir.samples import any_axis, any_dtype, any_shape, any_size, drawn, exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.inference import REAL, require_axis, require_dtype, show
 from graphkeras.ops.philox import philox_numpy
@@ -37,6 +37,7 @@ register_op(
         Sample((), {"value": ConstantArray(np.float32([[1, 2], [3, 4]]))}),
         Sample((), {"value": ConstantArray(np.int32(7))}),
     ],
+    vary=lambda rng: Sample((), {"value": ConstantArray(drawn(any_shape(rng), any_dtype(rng, (*FLOATS, *INTEGERS, "bool")))(rng))}),
 )
 
 
@@ -49,6 +50,11 @@ def _iota_infer(*, shape, axis, dtype):
 def _iota_eager(*, shape, axis, dtype):
     along = np.arange(shape[axis]).astype(numpy_dtype(dtype))
     return np.broadcast_to(along.reshape([-1 if i == axis else 1 for i in range(len(shape))]), shape)
+
+
+def _iota_varied(rng):
+    shape = any_shape(rng, 1)
+    return Sample((), {"shape": shape, "axis": any_axis(rng, len(shape)), "dtype": any_dtype(rng, REAL)})
 
 
 register_op(
@@ -64,6 +70,7 @@ register_op(
         Sample((), {"shape": (3, 4), "axis": 0, "dtype": "float32"}),
         Sample((), {"shape": (3, 20), "axis": 1, "dtype": "int64"}),
     ],
+    vary=_iota_varied,
     errors=[ErrorSample((), {"shape": (3,), "axis": 0, "dtype": "bool"}, raises=DTypeError, match="needs real elements")],
 )
 register_op(
@@ -75,6 +82,7 @@ register_op(
     lower={"cpu": "dim"},
     cost=_no_flops,
     samples=[Sample((), {"size": 5})],
+    vary=lambda rng: Sample((), {"size": any_size(rng)}),
 )
 
 
@@ -110,6 +118,7 @@ register_op(
         Sample((exactly([0, 0], "uint32"),), {"shape": (40,)}),
         Sample((_KEY,), {"shape": ()}),
     ],
+    vary=lambda rng: Sample((_KEY,), {"shape": any_shape(rng)}),
     errors=[
         ErrorSample((uniform((2,)),), {"shape": (3,)}, raises=DTypeError, match="two 32-bit words"),
         ErrorSample((integers((3,), 0, 9, "uint32"),), {"shape": (3,)}, raises=ShapeError, match="two 32-bit words"),

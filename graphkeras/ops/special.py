@@ -7,7 +7,7 @@ import numpy as np
 from graphkeras.ir.dtypes import FLOATS
 from graphkeras.ir.errors import DTypeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import exactly, integers, uniform
+from graphkeras.ir.samples import any_dtype, any_shape, exactly, integers, uniform
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import require_dtype, scalar_like
 from graphkeras.trace import prim
@@ -41,7 +41,7 @@ def _erfinv_eager(x):
     near = _horner(_CENTRE, w - constant(2.5), constant)
     far = _horner(_TAIL, np.sqrt(np.maximum(w, 5)) - 3, constant)
     y = np.where(w < 5, near, far) * x
-    if x.dtype == np.float64:
+    if x.dtype.itemsize > 4:
         for _ in range(2):
             y = y - (np.asarray(_erf(y), np.float64) - x) * (math.sqrt(math.pi) / 2) * np.exp(y * y)
     return np.where(np.abs(x) == 1, np.copysign(np.array(np.inf, x.dtype), x), y)
@@ -77,5 +77,6 @@ register_op(
         Sample((uniform((19,), -0.99, 0.99, "float64"),)),
         Sample((exactly([-0.9999, 0.0, 0.999], "float32"),)),
     ],
+    vary=lambda rng: Sample((uniform(any_shape(rng), -0.99, 0.99, any_dtype(rng)),)),
     errors=[ErrorSample((integers((2,)),), raises=DTypeError, match="needs floating-point elements")],
 )

@@ -110,27 +110,30 @@ _unary("trunc", np.trunc, lambda k, x: k.trunc(x), ZERO_GRADIENT, -3, 3, 1, [-0.
 
 
 @functools.cache
-def _bessel_coefficients(order):
+def _bessel_coefficients(order, dtype):
     """c[m] of I(x) = (x/2)**order * sum of c[m] * (x**2 / 4)**m, and of its expansion in 1/x for large x."""
-    near = [1.0 / (math.factorial(m) * math.factorial(m + order)) for m in range(60)]
-    far, mu = [1.0], 4.0 * order * order
+    one, mu = dtype.type(1), 4 * order * order
+    near, far = [one], [one]
+    for m in range(1, 60):
+        near.append(near[-1] / (m * (m + order)))
     for m in range(1, 20):
-        far.append(-far[-1] * (mu - (2 * m - 1) ** 2) / (8.0 * m))
+        far.append(-far[-1] * (mu - (2 * m - 1) ** 2) / (8 * m))
     return near, far
 
 
 def _bessel(order):
     def eager(x):
-        near, far = _bessel_coefficients(order)
-        a = np.abs(x.astype(np.float64))
-        inside = np.minimum(a, 25.0)
+        wide = np.dtype(np.longdouble if x.dtype.itemsize > 8 else np.float64)
+        near, far = _bessel_coefficients(order, wide)
+        a = np.abs(x.astype(wide))
+        inside = np.minimum(a, 25)
         z = inside * inside / 4
         small = np.polynomial.polynomial.polyval(z, near) * (inside / 2) ** order
-        beyond = np.maximum(a, 25.0)
-        half = np.exp(np.minimum(beyond, 1500.0) / 2)
-        large = half * (np.polynomial.polynomial.polyval(1 / beyond, far) / np.sqrt(2 * np.pi * beyond)) * half
+        beyond = np.clip(a, 25, 1500)  # where both functions are infinite
+        half = np.exp(beyond / 2)
+        large = half * (np.polynomial.polynomial.polyval(1 / beyond, far) / np.sqrt(2 * wide.type(np.pi) * beyond)) * half
         y = np.where(a <= 25, small, large)
-        return np.where(np.isnan(x), x, np.where(x < 0, -1, 1) ** order * y).astype(x.dtype)
+        return np.where(np.isnan(x), x, np.copysign(y, x) if order else y).astype(x.dtype)
 
     return eager
 

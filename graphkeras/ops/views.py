@@ -2,16 +2,54 @@
 
 import numpy as np
 
-from graphkeras.ir.dims import Dim
+from graphkeras.ir.dims import Dim, size
+from graphkeras.ir.dtypes import SHORT
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
-from graphkeras.ir.samples import booleans, integers, uniform
+from graphkeras.ir.samples import any_dtype, any_shape, booleans, drawn, flip, integers, uniform
 from graphkeras.ops.inference import broadcast_dim, require_same_size, scalar_like, show, slice_length
 from graphkeras.trace import prim
 
 
 def _no_flops(*specs, outputs, **attrs):
     return 0
+
+
+_DTYPES = tuple(d for d in SHORT if d != "string")
+
+
+def _reshape_varied(rng):
+    """To the factors of the number of elements, ones among them, in a random order."""
+    old = any_shape(rng)
+    left, new = size(old), []
+    for factor in (2, 2, 3, 5, 7):
+        if left and left % factor == 0 and flip(rng):
+            left //= factor
+            new.append(factor)
+    shape = [*new, *([left] if left != 1 or flip(rng) else []), *([1] if flip(rng) else [])]
+    return Sample((drawn(old, any_dtype(rng, _DTYPES)),), {"shape": tuple(int(d) for d in rng.permutation(shape))})
+
+
+def _transpose_varied(rng):
+    shape = any_shape(rng)
+    return Sample((drawn(shape, any_dtype(rng, _DTYPES)),), {"perm": tuple(int(a) for a in rng.permutation(len(shape)))})
+
+
+def _broadcast_to_varied(rng):
+    shape = any_shape(rng)
+    old = tuple(1 if flip(rng) else d for d in shape)[int(rng.integers(0, len(shape) + 1)) if flip(rng) else 0 :]
+    return Sample((drawn(old, any_dtype(rng, _DTYPES)),), {"shape": shape})
+
+
+def _slice_varied(rng):
+    shape, cuts = any_shape(rng), []
+    for dim in shape:
+        stride = int(rng.choice([1, 1, 2, 3, -1, -2]))
+        low, high = sorted(int(v) for v in rng.integers(0, dim + 1, 2))
+        # Backwards from the last of [low, high) down to low; a stop of -1 means down to element 0.
+        cuts.append((low, high, stride) if stride > 0 or low == high else (high - 1, low - 1, stride))
+    starts, stops, strides = zip(*((a, b, abs(s) if a == b else s) for a, b, s in cuts)) if cuts else ((), (), ())
+    return Sample((drawn(shape, any_dtype(rng, _DTYPES)),), {"starts": starts, "stops": stops, "strides": strides})
 
 
 def _reshape_infer(x, *, shape):
@@ -32,6 +70,7 @@ register_op(
         Sample((uniform((1,)),), {"shape": ()}),
         Sample((integers((4, 3)),), {"shape": (2, 1, 6)}),
     ],
+    vary=_reshape_varied,
     errors=[ErrorSample((uniform((2, 3)),), {"shape": (4,)}, raises=ShapeError, match="has 6 elements, shape .4,. has 4")],
 )
 
@@ -60,6 +99,7 @@ register_op(
         Sample((uniform((5, 17, 3)),), {"perm": (1, 0, 2)}),
         Sample((booleans((3, 4)),), {"perm": (1, 0)}),
     ],
+    vary=_transpose_varied,
     errors=[ErrorSample((uniform((2, 3)),), {"perm": (0, 0)}, raises=ArgumentError, match="is not an order of the axes")],
 )
 
@@ -92,6 +132,7 @@ register_op(
         Sample((uniform(()),), {"shape": (17,)}),
         Sample((integers((1,)),), {"shape": (3, 1)}),
     ],
+    vary=_broadcast_to_varied,
     errors=[ErrorSample((uniform((2,)),), {"shape": (3,)}, raises=ShapeError, match="does not broadcast")],
 )
 
@@ -188,6 +229,7 @@ register_op(
         Sample((uniform((4, 40)),), {"starts": (0, 3), "stops": (4, 36), "strides": (1, 1)}),
         Sample((integers((4,)),), {"starts": (2,), "stops": (2,), "strides": (1,)}),
     ],
+    vary=_slice_varied,
     errors=[
         ErrorSample(
             (uniform((4,)),), {"starts": (0,), "stops": (5,), "strides": (1,)}, raises=ShapeError, match="leaves axis 0 of size 4"

@@ -16,12 +16,14 @@ from graphkeras.ir.verify import verify as verify_graph
 from graphkeras.passes.engine import PassContext, PassReport, Rule, apply_rules
 from graphkeras.passes.engine.context import DEFAULT_NUMERIC
 from graphkeras.passes.joint.algebra import ALGEBRA
+from graphkeras.passes.joint.checkpoints import inline_checkpoints
 from graphkeras.passes.joint.control import hoist_invariants, merge_scans, prune_control
 from graphkeras.passes.joint.cse import cse
 from graphkeras.passes.joint.dce import dce
 from graphkeras.passes.joint.dims import DIMS
 from graphkeras.passes.joint.folding import fold_constants
 from graphkeras.passes.joint.pads import join_pads
+from graphkeras.passes.joint.pools import POOLS
 from graphkeras.passes.joint.views import VIEWS
 from graphkeras.passes.post_grad.barriers import BARRIERS
 from graphkeras.passes.post_grad.expand import expand_composites
@@ -66,7 +68,7 @@ def rules_pass(name: str, rules: Sequence[Rule], reason: str) -> Pass:
 SIMPLIFY = Repeat(
     (
         Pass("fold_constants", fold_constants, "first, so that rules see the constants that come out"),
-        rules_pass("rules", (*DIMS, *VIEWS, *ALGEBRA), "one table, for each family makes work for the others: views hide operands"),
+        rules_pass("rules", (*DIMS, *VIEWS, *ALGEBRA, *POOLS), "one table, for each family makes work for the others: views hide operands"),
         Pass("cse", cse, "last of the round: the rules have made equal what means the same, and `f(x, x)` needs equal nodes"),
     )
 )
@@ -85,7 +87,13 @@ PRE_GRAD = (
     Pass("dce", dce, "writes of unchanged values need not be carried through differentiation"),
 )
 JOINT = (
-    Pass("merge_scans", merge_scans, "first: it knows scans of one body by the nodes in it, which other passes make anew"),
+    Pass(
+        "inline_checkpoints",
+        inline_checkpoints,
+        "all gradients that must not see inside have been formed; what follows looks for work in the whole graph",
+        needed=True,
+    ),
+    Pass("merge_scans", merge_scans, "before others: it knows scans of one body by the nodes in it, which they make anew"),
     SIMPLIFY,  # forward, backward and optimizer are one graph here: shared work is found across them
     Pass("join_pads", join_pads, "gradients of slices are summed up here, and their parts are whole again"),
     Pass("prune_control", prune_control, "constants that came up have made captures and results needless"),

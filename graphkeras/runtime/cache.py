@@ -1,9 +1,9 @@
-"""Object code on disk, found by the hash of everything it depends on.
+"""Object code and programs on disk, found by the hash of everything they depend on.
 
-An entry is `<key>.gko`: a header (magic, format version, key, checksum, length), then the payload. Beside it lies `<key>.json`,
-a manifest for people: names, origins and readable source. Nothing is ever unpickled. A new entry is written to a temporary file
-and renamed, so that other processes see all of it or nothing. There is no fsync: an entry torn by a crash fails its checksum
-and is built again.
+An entry is `<key>.gko` (object code of a kernel) or `<key>.gkp` (a program's table): a header (magic, format version, key,
+checksum, length), then the payload. Beside it lies `<key>.json`, a manifest for people: names, origins and readable source.
+Nothing is ever unpickled. A new entry is written to a temporary file and renamed, so that other processes see all of it or
+nothing. There is no fsync: an entry torn by a crash fails its checksum and is built again.
 
 Only a folder and entries that belong to this user are trusted, because their bytes are executed. Where the folder cannot be
 used (foreign owner, read-only, full disk), entries live in memory and one warning says why.
@@ -21,10 +21,11 @@ import warnings
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from graphkeras.debug import flags
 
-_MAGIC = b"GKOBJECT"
+_KINDS = {"kernel": (".gko", b"GKOBJECT"), "program": (".gkp", b"GKTABLES")}
 _VERSION = 1
 _HEADER = struct.Struct("<8sI32s32sQ")
 _MEMORY_LIMIT = 64 << 20
@@ -39,7 +40,17 @@ class CacheWarning(UserWarning):
 
 @dataclass(frozen=True)
 class CacheStats:
-    """What a cache holds and did: `entries` and `bytes` on disk; `hits`, `misses` and `rebuilt` (bad entries) of this process."""
+    """What a cache holds and did.
+
+    Attributes:
+        folder: where; None for a cache in memory.
+        entries: kernels and programs.
+        bytes: of entries and manifests.
+        hits, misses, rebuilt: look-ups by this process, and bad entries that it found.
+        kernels, programs: entries of each kind.
+        program_hits, program_misses: look-ups of programs by this process; `hits` and `misses` count kernels.
+        max_bytes: the bound; the least recently used entries go first.
+    """
 
     folder: str | None
     entries: int
@@ -47,6 +58,19 @@ class CacheStats:
     hits: int
     misses: int
     rebuilt: int
+    kernels: int = 0
+    programs: int = 0
+    program_hits: int = 0
+    program_misses: int = 0
+    max_bytes: int = 0
+
+
+class Removed(NamedTuple):
+    """What `clear` removed: entries, bytes; and `left`, files that could not be removed."""
+
+    entries: int
+    bytes: int
+    left: int
 
 
 def default_folder() -> Path:
@@ -71,11 +95,13 @@ class DiskCache:
     def __init__(self, folder: str | os.PathLike | None, max_bytes: int = 512 << 20):
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._memory: OrderedDict[str, tuple[bytes, dict]] = OrderedDict()
+        self._memory: OrderedDict[str, tuple[bytes, dict, str]] = OrderedDict()  # payload, manifest, kind
         self._memory_bytes = 0
         self._bytes_on_disk: int | None = None  # as far as this process knows
         self._warned = False
-        self._hits = self._misses = self._rebuilt = 0
+        self._hits = dict.fromkeys(_KINDS, 0)
+        self._misses = dict.fromkeys(_KINDS, 0)
+        self._rebuilt = 0
         self._folder = None if folder is None else self._opened(Path(folder))
 
     @property
@@ -83,33 +109,34 @@ class DiskCache:
         """The folder in use, or `None` when entries are kept in memory."""
         return self._folder
 
-    def get(self, key: str) -> bytes | None:
-        """The payload stored under `key` (64 hexadecimal digits), or `None`."""
+    def get(self, key: str, kind: str = "kernel") -> bytes | None:
+        """The payload stored under `key` (64 hexadecimal digits), or `None`; `kind` is "kernel" or "program"."""
         payload = None
         with self._lock:
             if key in self._memory:
                 self._memory.move_to_end(key)
                 payload = self._memory[key][0]
         if payload is None and self._folder is not None:
-            payload = self._read(key)
+            payload = self._read(key, kind)
         with self._lock:
             if payload is None:
-                self._misses += 1
+                self._misses[kind] += 1
             else:
-                self._hits += 1
+                self._hits[kind] += 1
         return payload
 
     def __contains__(self, key: str) -> bool:
         """Whether there is an entry, good or bad, without reading it."""
         return key in self._memory or (self._folder is not None and self._entry(key).exists())
 
-    def put(self, key: str, payload: bytes, manifest: dict) -> None:
+    def put(self, key: str, payload: bytes, manifest: dict, kind: str = "kernel") -> None:
         """Store `payload` under `key`, with a manifest that `json` can write. Never raises for a bad disk."""
         if self._folder is not None:
-            header = _HEADER.pack(_MAGIC, _VERSION, bytes.fromhex(key), hashlib.sha256(payload).digest(), len(payload))
+            suffix, magic = _KINDS[kind]
+            header = _HEADER.pack(magic, _VERSION, bytes.fromhex(key), hashlib.sha256(payload).digest(), len(payload))
             text = json.dumps({"key": key, **manifest}, indent=1, ensure_ascii=False).encode("utf-8", "backslashreplace")
             try:
-                self._write(self._entry(key), header + payload)
+                self._write(self._entry(key, suffix), header + payload)
                 self._write(self._entry(key, ".json"), text)
             except OSError as error:
                 self._warn(
@@ -118,7 +145,7 @@ class DiskCache:
             else:
                 self._keep_bounded(len(header) + len(payload) + len(text))
                 return
-        self._remember(key, payload, manifest)
+        self._remember(key, payload, manifest, kind)
 
     def manifest(self, key: str) -> dict | None:
         """What was noted for people when `key` was stored, or `None`."""
@@ -134,22 +161,53 @@ class DiskCache:
 
     def stats(self) -> CacheStats:
         """Counts and sizes, read from the folder now."""
-        files = [entry for entry in self._files() if entry[1].suffix == ".gko"]
+        files = self._files()
         with self._lock:
-            entries = len(files) + len(self._memory)
-            size = sum(entry[2] for entry in self._files()) + self._memory_bytes
-            folder = None if self._folder is None else str(self._folder)
-            return CacheStats(folder, entries, size, self._hits, self._misses, self._rebuilt)
+            counts = {
+                kind: sum(path.suffix == suffix for _, path, _ in files) + sum(held[2] == kind for held in self._memory.values())
+                for kind, (suffix, _) in _KINDS.items()
+            }
+            return CacheStats(
+                folder=None if self._folder is None else str(self._folder),
+                entries=sum(counts.values()),
+                bytes=sum(size for _, _, size in files) + self._memory_bytes,
+                hits=self._hits["kernel"],
+                misses=self._misses["kernel"],
+                rebuilt=self._rebuilt,
+                kernels=counts["kernel"],
+                programs=counts["program"],
+                program_hits=self._hits["program"],
+                program_misses=self._misses["program"],
+                max_bytes=self._max_bytes,
+            )
 
-    def clear(self) -> None:
-        """Remove every entry. Kernels already loaded stay usable."""
+    def times_of_use(self) -> tuple[float, float]:
+        """When the most and the least recently used entries on disk were used (seconds of `time.time`, to the minute); now if none."""
+        suffixes = [suffix for suffix, _ in _KINDS.values()]
+        times = [used for used, path, _ in self._files() if path.suffix in suffixes] or [time.time()]
+        return max(times), min(times)
+
+    def clear(self) -> "Removed":
+        """Remove every entry. Kernels already loaded stay usable.
+
+        Returns:
+            What was removed, and how many files could not be.
+        """
         with self._lock:
+            entries, size, left = len(self._memory), self._memory_bytes, 0
             self._memory.clear()
             self._memory_bytes = 0
             self._bytes_on_disk = None
-        for _, path, _ in self._files():
-            with contextlib.suppress(OSError):
-                path.unlink()
+        suffixes = [suffix for suffix, _ in _KINDS.values()]
+        for _, path, nbytes in self._files():
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                left += 1
+            else:
+                entries += path.suffix in suffixes
+                size += nbytes
+        return Removed(entries, size, left)
 
     # The folder
 
@@ -176,7 +234,7 @@ class DiskCache:
         if self._folder is not None:
             with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
                 for entry in entries:
-                    if entry.name.endswith((".gko", ".json", _TEMPORARY)):
+                    if entry.name.endswith((".gko", ".gkp", ".json", _TEMPORARY)):
                         with contextlib.suppress(OSError):
                             info = entry.stat(follow_symlinks=False)
                             found.append((info.st_mtime, Path(entry.path), info.st_size))
@@ -184,8 +242,9 @@ class DiskCache:
 
     # Reading
 
-    def _read(self, key: str) -> bytes | None:
-        path = self._entry(key)
+    def _read(self, key: str, kind: str) -> bytes | None:
+        suffix, expected = _KINDS[kind]
+        path = self._entry(key, suffix)
         try:
             data = self._read_owned(path)
         except FileNotFoundError:
@@ -198,7 +257,7 @@ class DiskCache:
             return self._bad(path, "is truncated")
         magic, version, stored_key, checksum, length = _HEADER.unpack_from(data)
         payload = data[_HEADER.size :]
-        if magic != _MAGIC:
+        if magic != expected:
             return self._bad(path, "is not an entry of this cache")
         if version != _VERSION:
             return self._bad(path, f"has format version {version}, not {_VERSION}")
@@ -232,7 +291,8 @@ class DiskCache:
     def _bad(self, path: Path, why: str) -> None:
         with self._lock:
             self._rebuilt += 1
-        warnings.warn(f"kernel cache entry {str(path)!r} {why}; it is built again", CacheWarning, stacklevel=2)
+        kind = "program" if path.suffix == ".gkp" else "kernel"
+        warnings.warn(f"{kind} cache entry {str(path)!r} {why}; it is built again", CacheWarning, stacklevel=2)
 
     # Writing
 
@@ -252,13 +312,13 @@ class DiskCache:
                 temporary.unlink()
             raise
 
-    def _remember(self, key: str, payload: bytes, manifest: dict) -> None:
+    def _remember(self, key: str, payload: bytes, manifest: dict, kind: str) -> None:
         with self._lock:
             previous = self._memory.pop(key, None)
             self._memory_bytes += len(payload) - (len(previous[0]) if previous else 0)
-            self._memory[key] = (payload, manifest)
+            self._memory[key] = (payload, manifest, kind)
             while self._memory_bytes > _MEMORY_LIMIT and len(self._memory) > 1:
-                _, (dropped, _) = self._memory.popitem(last=False)
+                _, (dropped, _, _) = self._memory.popitem(last=False)
                 self._memory_bytes -= len(dropped)
 
     def _keep_bounded(self, added: int) -> None:
@@ -308,9 +368,9 @@ def stats() -> CacheStats:
     return get_cache().stats()
 
 
-def clear() -> None:
+def clear() -> Removed:
     """Empty the cache in use."""
-    get_cache().clear()
+    return get_cache().clear()
 
 
 def _forget_after_fork():

@@ -22,11 +22,13 @@ class Call:
     Attributes:
         job: runs it.
         frame: argument blocks and intermediate arrays.
+        loops: whether it holds a loop, which may go on for any time: Ctrl-C must be able to end it.
     """
 
     def __init__(self, program, binding: Binding, shapes):
         self.frame = Frame(binding)
         self.job = self.frame.ready((program.compiled, program.constants))
+        self.loops = any(kernel.until is not None for kernel in program.lowered)
         self._dtypes, self._output_dtypes = program.dtypes, program.output_dtypes
         self._shapes = binding.output_shapes
         self._inputs = [_own_place(shape, dtype) for shape, dtype in zip(shapes, self._dtypes)]

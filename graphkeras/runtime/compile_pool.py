@@ -36,6 +36,7 @@ class CompileJob:
     symbol: str
     namespace: str = "simd"
     opt_level: int = 2
+    assembly: bool = False
 
 
 class _WorkerDied(Exception):
@@ -203,7 +204,7 @@ def wanted_workers() -> int:
 def _compile_here(jobs):
     from graphkeras.runtime.compiler import compile_source
 
-    return [compile_source(job.body, job.symbol, namespace=job.namespace, opt_level=job.opt_level) for job in jobs]
+    return [compile_source(**vars(job)) for job in jobs]
 
 
 def serve() -> None:
@@ -225,7 +226,7 @@ def serve() -> None:
             job = CompileJob(**json.loads(source.read(_LENGTH.unpack(header)[1])))
             try:
                 status = 0
-                data = compiler.compile_source(job.body, job.symbol, namespace=job.namespace, opt_level=job.opt_level)
+                data = compiler.compile_source(**vars(job))
             except CompileError as error:
                 status, data = 1, error.reason.encode()
             try:

@@ -168,7 +168,7 @@ def _python_function(body, namespace, file_name):
     return scope["kernel"]
 
 
-def compile_source(body: str, symbol: str, *, namespace: str = "simd", opt_level: int = 2) -> bytes:
+def compile_source(body: str, symbol: str, *, namespace: str = "simd", opt_level: int = 2, assembly: bool = False) -> bytes:
     """Compile one kernel.
 
     Args:
@@ -176,6 +176,7 @@ def compile_source(body: str, symbol: str, *, namespace: str = "simd", opt_level
         symbol: Name of the C function in the object code.
         namespace: `"simd"` (kernels) or `"atomics"` (the native loop).
         opt_level: LLVM's level, 0..3.
+        assembly: give the text of the assembler instead.
 
     Returns:
         Object code with one global symbol, for this machine's CPU.
@@ -194,6 +195,8 @@ def compile_source(body: str, symbol: str, *, namespace: str = "simd", opt_level
         raise CompileError(symbol, f"{type(error).__name__}: {error}", body) from error
     finally:
         linecache.cache.pop(file_name, None)
+    if assembly:
+        return machine.emit_assembly(module).encode()
     code = machine.emit_object(module)
     unknown = [name for name in undefined_symbols(code) if name not in _RUNTIME_CALLS or llvm.address_of_symbol(name) is None]
     if unknown:

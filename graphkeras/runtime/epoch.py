@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from graphkeras.debug import flags
-from graphkeras.ir.dtypes import SHORT, dtype_name, numpy_dtype
+from graphkeras.ir.dtypes import SHORT, dtype_name
 from graphkeras.ir.errors import ArgumentError, DataError, ShapeError
 from graphkeras.runtime import inspection, team
 from graphkeras.runtime.frame import Frame
@@ -76,6 +76,8 @@ class Epoch:
 
     Attributes:
         order: the order of samples that was taken last; None for that in which they lie.
+        stopping: whether `stop` was called, for runs that a flag watches.
+        watched_progress: steps done by such a run; None for native ones.
     """
 
     def __init__(self, program, data, batch_size: int, *, drop_remainder: bool = False, collect: bool = False):
@@ -91,6 +93,8 @@ class Epoch:
         self._error = aligned_bytes(64).view(np.int64)
         self._step_seconds = float("inf")  # of the last run
         self.order: np.ndarray | None = None
+        self.stopping = False
+        self.watched_progress: int | None = None
         self._variables: list = []  # their addresses, as the frames have them
         self._build()
 
@@ -121,10 +125,11 @@ class Epoch:
     @property
     def progress(self) -> int:
         """Steps done by the run in hand; any thread may look."""
-        return self.job.progress
+        return self.job.progress if self.watched_progress is None else self.watched_progress
 
     def stop(self) -> None:
         """Ask the run in hand to stop after its step; any thread may ask."""
+        self.stopping = True
         self.job.stop()
 
     def run(self, index=None, *, first: int = 0, steps: int | None = None) -> EpochResult:
@@ -149,9 +154,11 @@ class Epoch:
             raise ArgumentError(f"{steps} steps from step {first} on are more than the {self.steps} of an epoch.", got=str(steps))
         if steps == 0:
             return EpochResult(0, False, self._results(False))
+        self.watched_progress = None
         if flags.watching and inspection.asked():
-            done, outputs = inspection.run_steps(self, first, steps, self._collected)
-            return EpochResult(done, False, self._collected if self.collects else outputs)
+            self.stopping, self.watched_progress = False, 0
+            done, stopped, outputs = inspection.run_steps(self, first, steps, self._collected)
+            return EpochResult(done, stopped, self._collected if self.collects else outputs or self._results(False))
         self._find_variables()
         partial = self.rest > 0 and first + steps == self.steps
         run = team.run if steps * self._step_seconds < _SHORT_SECONDS else team.run_interruptible
@@ -166,10 +173,10 @@ class Epoch:
     # ---- preparation ------------------------------------------------------------------------------------------------
 
     def _check(self):
-        count = len(self.program.graph.inputs)
+        count = len(self.program.dtypes)
         if len(self.data) != count or not count:
             raise ArgumentError(
-                f"{self.program.graph.name} takes {count} arrays, not {len(self.data)}.", got=f"{len(self.data)} arrays"
+                f"{self.program.name} takes {count} arrays, not {len(self.data)}.", got=f"{len(self.data)} arrays"
             )
         lengths = [len(a) if a.ndim else -1 for a in self.data]
         if len(set(lengths)) > 1 or lengths[0] < 0:
@@ -225,10 +232,9 @@ class Epoch:
         bindings = [program.bind([(size, *a.shape[1:]) for a in self.data]) for size in sizes]
         self._arena = aligned_bytes(max(b.arena_bytes for b in bindings))
         self._frames = [Frame(b, self._arena, self._error) for b in bindings]
-        dtypes = [numpy_dtype(v.dtype) for v in program.graph.inputs]
+        dtypes = program.dtypes
         self._inputs = [aligned_array((sizes[0], *a.shape[1:]), dtype) for a, dtype in zip(self.data, dtypes)]
-        out_dtypes = [numpy_dtype(v.dtype) for v in program.graph.outputs]
-        self._outputs = [aligned_array(shape, dtype) for shape, dtype in zip(bindings[0].output_shapes, out_dtypes)]
+        self._outputs = [aligned_array(shape, dtype) for shape, dtype in zip(bindings[0].output_shapes, program.output_dtypes)]
         for frame in self._frames:
             for place, array in enumerate((*self._inputs, *self._outputs)):
                 frame.place(place, array.ctypes.data)

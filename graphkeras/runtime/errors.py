@@ -38,3 +38,7 @@ class KernelMismatchError(GraphKerasError, RuntimeError):
 
 class NotFiniteError(GraphKerasError, FloatingPointError):
     """A node made NaN or infinity of finite numbers (flag CHECK_NAN)."""
+
+
+class StaleProgramError(GraphKerasError, RuntimeError):
+    """A program that was read from the cache is not the one that its graph gives."""

@@ -42,6 +42,7 @@ class Binding:
         rows: the table, with zeros for addresses of blocks.
         output_shapes: shapes of the outputs.
         arena_bytes, scratch_bytes: memory of one run, and of one thread.
+        tables: arrays of integers that kernels read besides.
     """
 
     sizes: dict
@@ -56,6 +57,7 @@ class Binding:
     output_shapes: list
     arena_bytes: int
     scratch_bytes: int
+    tables: list
 
     @cached_property
     def uses(self) -> dict[int, list[tuple[int, int]]]:
@@ -116,8 +118,8 @@ def make_binding(program, sizes) -> Binding:
         program: has `lowered`, `compiled`, `sources` (source key -> place in a call's addresses), `constants`, `outputs`.
         sizes: symbol -> size.
     """
-    offsets, arena = plan(_buffers(program, sizes))
-    template, starts, fixed, patches, sources, blocks = [], [], [], [], [], []
+    offsets, arena = plan(buffers(program, sizes))
+    template, starts, fixed, patches, sources, blocks, tables = [], [], [], [], [], [], []
     numbers = {id(kernel): i for i, kernel in enumerate(program.lowered)}
     for kernel in program.lowered:
         starts.append(len(template))
@@ -143,6 +145,12 @@ def make_binding(program, sizes) -> Binding:
                 template.append(0)
             elif isinstance(arg, Moving):
                 template.append(0)
+            elif isinstance(arg, Computed):
+                found = arg.function(*(evaluated(d, sizes) for d in arg.dims))
+                if isinstance(found, np.ndarray):
+                    tables.append(found)
+                    found = found.ctypes.data
+                template.append(int(found))
             else:
                 template.append(number(arg, sizes))
         template.extend([0] * (-len(template) % 8))  # each block on cache lines of its own
@@ -157,7 +165,7 @@ def make_binding(program, sizes) -> Binding:
     cells = [np.array(c, np.int64) for c in (fixed, patches, sources)]
     return Binding(
         sizes, np.array(template, np.int64), starts, *cells, blocks, rows, row_kernels,
-        [tuple(evaluated(d, sizes) for d in v.shape) for v in program.graph.outputs], arena, scratch,
+        [tuple(evaluated(d, sizes) for d in s.shape) for s in program.output_specs], arena, scratch, tables,
     )  # fmt: skip
 
 
@@ -171,7 +179,7 @@ def _row(kernel, address, units, sizes) -> Row:
     return Row(address, 0, units, kernel.alignment, shared, kernel.phase, grain)
 
 
-def _buffers(program, sizes):
+def buffers(program, sizes):
     """Intermediate arrays with their lifetimes in rows of the table."""
     touches, steps, extents = _touches(program)
     first: dict = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import graphkeras.ops  # noqa: F401 - registers the ops
 from graphkeras.debug import flags
 from graphkeras.ir.dims import Dim, symbol
 from graphkeras.ir.errors import ShapeError, TraceError
@@ -36,23 +37,47 @@ class Trace:
 
     Attributes:
         specs: specs of the tensor arguments, with symbols for sizes that may vary.
-        graph: the graph after all passes.
+        traced: the graph as traced.
         reason: why it was traced.
         structure: nested structure of results with `Value` leaves.
-        programs: the compiled program per execution mode.
+        compiled: per execution mode what it was compiled to.
         pack: from a list of results to their structure.
-        reports: one report per pass.
     """
 
     specs: tuple[TensorSpec, ...]
-    graph: Graph
+    traced: Graph
     reason: str
     structure: Any
-    reports: list = field(default_factory=list)
-    programs: dict = field(default_factory=dict)
+    compiled: dict = field(default_factory=dict)
 
     def __post_init__(self):
         self.pack = tree.packer(self.structure)
+        self._passed = None
+
+    @property
+    def graph(self) -> Graph:
+        """The graph after all passes."""
+        return self._after_passes().graph
+
+    @property
+    def reports(self) -> list:
+        """One report per pass."""
+        return self._after_passes().reports
+
+    def _after_passes(self):
+        if self._passed is None:
+            from graphkeras.runtime.program_cache import Compiled
+
+            self._passed = next(iter(self.compiled.values()), None) or Compiled(self.traced, True)
+        return self._passed
+
+    def program(self, mode):
+        """The program for an execution mode."""
+        if mode not in self.compiled:
+            from graphkeras.runtime import program_cache
+
+            self.compiled[mode] = program_cache.compiled(self.traced, fuse=mode == "compiled")
+        return self.compiled[mode].program
 
 
 def _is_array(x) -> bool:
@@ -159,13 +184,27 @@ class Function:
         return self.traces[-1].graph
 
     def report(self) -> str:
-        """Text: each trace with its reason, specs, nodes before and after the passes."""
+        """Text: each trace with its reason and specs; where its programs came from; passes with their times; declined fusions."""
         lines = [f"function {self.name}: {len(self.traces)} trace(s)"]
         for trace in self.traces:
             specs = ", ".join(map(str, trace.specs))
             lines.append(f"  ({specs}): {trace.reason}; {len(trace.graph.nodes)} nodes")
-            lines += [f"    {report}" for report in trace.reports]
+            for made in trace.compiled.values():
+                lines += [f"    {line}" for line in made.report().splitlines()]
         return "\n".join(lines)
+
+    def program(self, *args, **kwargs):
+        """The program that runs for these arguments, traced and compiled if it has not been; it is not run.
+
+        Returns:
+            A `Program`: its `.kernels` have `.source`, `.origins`, `.cost`, `.python()` and `.assembly()`.
+        """
+        mode = flags.EXECUTION.value
+        return self._trace_for(args, kwargs).program("compiled" if mode == "eager" else mode)
+
+    def _trace_for(self, args, kwargs) -> Trace:
+        arrays = [x.array if isinstance(x, Tensor) else as_array(x) for x in tree.flatten((args, kwargs)) if _is_array(x)]
+        return self._find(args, kwargs, arrays)
 
     def __call__(self, *args, **kwargs):
         mode = flags.EXECUTION.value
@@ -184,11 +223,7 @@ class Function:
             return self.python_function(*args, **kwargs)
         arrays = [x.array if isinstance(x, Tensor) else as_array(x) for x in leaves if _is_array(x)]
         trace = self._find(args, kwargs, arrays)
-        program = trace.programs.get(mode)
-        if program is None:
-            from graphkeras.runtime.program import Program
-
-            program = trace.programs[mode] = Program(trace.graph, fuse=mode == "compiled")
+        program = trace.program(mode)
         if key is not None and all(a is b for a, b in zip(arrays, direct)):
             if len(self._quick) >= _KEPT_SHAPES:
                 self._quick.clear()
@@ -206,6 +241,9 @@ class Function:
         for trace in group:
             if _binds(trace.specs, arrays):
                 return trace
+        from graphkeras.runtime.native_loop import prepare_cold_start
+
+        prepare_cold_start()
         specs, reason = self._specs_for(group, arrays)
         if not group and len(self._traces) > 1:
             reason = "new structure, dtypes or ranks of the arguments"
@@ -255,16 +293,13 @@ class Function:
         return tuple(TensorSpec(tuple(s), d) for s, d in zip(shapes, dtypes, strict=True)), reason
 
     def _trace(self, args, kwargs, specs, reason) -> Trace:
-        from graphkeras.passes import pipeline
-
         def call(*tensors):
             leaves = iter(tensors)
             call_args, call_kwargs = tree.map_structure(lambda x: next(leaves) if _is_array(x) else x, (args, kwargs))
             return self.python_function(*call_args, **call_kwargs)
 
         graph, structure = trace_call(call, specs, name=self.name)
-        graph, reports = pipeline.run(graph)
-        return Trace(specs, graph, reason, structure, list(reports))
+        return Trace(specs, graph, reason, structure)
 
 
 def function(fn=None, *, input_signature=None, jit_compile=None, reduce_retracing=None, autograph=None, name=None):

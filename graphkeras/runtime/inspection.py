@@ -15,6 +15,7 @@ import numpy as np
 from graphkeras.debug import flags
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.dtypes import is_float, is_integer, numpy_dtype
+from graphkeras.ir.errors import DataError
 from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu.kernel import Address
 from graphkeras.runtime import team
@@ -44,14 +45,14 @@ def show_made(program) -> None:
     """Source and schedule, as DEBUG and DUMP ask."""
     asked()  # reads the environment, so that `flags.watching` is true from now on where a flag is set there
     if flags.DEBUG.value >= 3:
-        print(f"graphkeras: program {program.graph.name}\n{program.describe()}", file=sys.stderr)
+        print(f"graphkeras: program {program.name}\n{program.describe()}", file=sys.stderr)
     if flags.DEBUG.value >= 4:
         for view in program.kernels:
             print(view.source, file=sys.stderr)
     folder = flags.DUMP.value
     if folder:
         os.makedirs(folder, exist_ok=True)
-        title = re.sub(r"[^A-Za-z0-9_]+", "_", program.graph.name)[:80]
+        title = re.sub(r"[^A-Za-z0-9_]+", "_", program.name)[:80]
         path = os.path.join(folder, f"program_{next(_dump_numbers):04d}_{title}.py")
         with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.writelines(f"# {line}\n" for line in program.describe().splitlines())
@@ -64,8 +65,9 @@ def show_made(program) -> None:
 def call(program, arrays, threads=None) -> list[np.ndarray]:
     """`program(*arrays)` in the way that the flags ask for; the results are the same bits."""
     arrays = program.checked(arrays)
+    program.look()
     before = {v: v.variable.numpy() for v in program.variables} if flags.CHECK_NAN else {}
-    if flags.VALIDATE and not any(kernel.jumps for kernel in program.lowered):
+    if flags.VALIDATE:
         outputs = _walk(program, arrays, _compiled, _Comparison(program, arrays))
     else:
         outputs = _timed(program, arrays, threads)
@@ -75,13 +77,8 @@ def call(program, arrays, threads=None) -> list[np.ndarray]:
 
 
 def run_python(program, arrays) -> list[np.ndarray]:
-    """Runs the source of each kernel un-jitted, one after the other, on one thread: the same bits, slowly.
-
-    Raises:
-        NotImplementedError: for a program with loops or branches.
-    """
-    if any(kernel.jumps for kernel in program.lowered):
-        raise NotImplementedError("a program with loops or branches runs compiled only; look at program.kernels[i].python()")
+    """Runs the source of each kernel un-jitted, one after the other, on one thread: the same bits, slowly."""
+    program.look()
     return _walk(program, program.checked(arrays), python_kernel, None)
 
 
@@ -132,20 +129,33 @@ def _walk(program, arrays, kernel_function, look):
             ctypes.memmove(raw.ctypes.data, places[source], raw.size)
         return raw.view(numpy_dtype(spec.dtype)).reshape(shape)
 
+    owners = _owners(program)
     rows = [i for i, kernel in enumerate(program.lowered) if not kernel.called]
-    for place, i in enumerate(rows):
+    place = 0
+    while place < len(rows):
+        i = rows[place]
         kernel = program.lowered[i]
         if kernel.phase == 2 and frame.error[0]:
             break
         run = kernel_function(kernel, program.compiled[i])
         run(base + 8 * binding.starts[i], 0, number(kernel.units, sizes), scratch.ctypes.data)
-        is_last = place + 1 == len(rows) or program.lowered[rows[place + 1]].group is not kernel.group
+        place += int(frame.cells[binding.starts[i] + 1]) if kernel.jumps else 1
+        is_last = place >= len(rows) or owners[rows[place]] is not owners[i]
         if look is not None and is_last and not frame.error[0]:
-            look(kernel.group, memory)
+            look(owners[i], memory)
     if frame.error[0]:
         raise program.error(frame, tuple(frame.error.tolist()))
     del kept
     return ready.outputs(fresh)
+
+
+def _owners(program):
+    """The group of the outermost graph that each kernel belongs to: for those of a loop or branch, that of its node."""
+    outermost = set(map(id, program.schedule.groups))
+    owners = []
+    for kernel in program.lowered:
+        owners.append(kernel.group if id(kernel.group) in outermost else owners[-1])
+    return owners
 
 
 class _Comparison:
@@ -231,7 +241,7 @@ def _show_times(program, job, seconds):
     rows = [kernel for kernel in program.lowered if not kernel.called]
     cycles = job.table[:, 7].tolist()
     total = max(1, sum(cycles))
-    print(f"graphkeras: program {program.graph.name}: {seconds * 1e6:.1f} us", file=sys.stderr)
+    print(f"graphkeras: program {program.name}: {seconds * 1e6:.1f} us", file=sys.stderr)
     for kernel, spent in zip(rows, cycles, strict=True):
         text = f"  {kernel.name:<28} {seconds * 1e6 * spent / total:>10.1f} us"
         print(text if isinstance(kernel.bytes, Dim) else f"{text} {kernel.bytes:>12} bytes", file=sys.stderr)
@@ -284,17 +294,29 @@ def _check_finite(program, arrays, outputs, before):
 # ---- epochs ---------------------------------------------------------------------------------------------------------
 
 
-def run_steps(epoch, first: int, steps: int, collected) -> tuple[int, list[np.ndarray]]:
-    """Steps of an epoch, each a call of its own."""
+def run_steps(epoch, first: int, steps: int, collected) -> tuple[int, bool, list[np.ndarray]]:
+    """Steps of an epoch, each a call of its own.
+
+    Returns:
+        Steps done, whether `epoch.stop` ended them, and the outputs of the last one.
+    """
     program, order, outputs = epoch.program, epoch.order, []
-    for step in range(first, first + steps):
-        begin = step * epoch.batch_size
+    for done in range(steps):
+        epoch.watched_progress = done
+        if epoch.stopping:
+            return done, True, outputs
+        begin = (first + done) * epoch.batch_size
         rows = slice(begin, min(begin + epoch.batch_size, epoch.samples))
         batch = [a[rows] if order is None else a[order[rows]] for a in epoch.data]
-        outputs = call(program, [np.asarray(a, dtype) for a, dtype in zip(batch, program.dtypes)])
+        try:
+            outputs = call(program, [np.asarray(a, dtype) for a, dtype in zip(batch, program.dtypes)])
+        except DataError as error:
+            error.add_note(f"in step {first + done} of the epoch; the steps before it stand")
+            raise
         for whole, part in zip(collected, outputs):
             whole[rows] = part
-    return steps, outputs
+    epoch.watched_progress = steps
+    return steps, False, outputs
 
 
 __all__ = ["asked", "call", "python_kernel", "run_python", "run_steps", "show_made"]

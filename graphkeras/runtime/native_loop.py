@@ -1,11 +1,12 @@
 """The native program loop: two kernels, compiled once into the same cache as all others.
 
-The *leader* (the thread that runs a job) walks the table, row by row and step by step. A row marked as shared is cut into at
-most as many shares as there are threads; the leader takes the first and publishes the rest in one cell, the claim. *Helpers*
-wait for that cell to change and take shares by compare-exchange, and so does the leader when it has finished its own. A row is
-done when all its shares are done, not when all threads have come by: a helper that the system has put aside, or that still
-wakes up, holds nobody up. That one hand-over is the only barrier between rows; rows run by the leader alone cost none, and with
-one thread there are no atomics at all.
+The *leader* (the thread that runs a job) walks the table, row by row and step by step. A row marked as shared is cut into slots,
+and each thread is given a run of them, the same part of the row in every row, so that it finds in its caches what it wrote
+before. *Helpers* wait for the claim, one cell, to change. Everyone takes the first half of what is left of its own run, by
+compare-exchange, and at last the second half of what others have left: whoever is slowed down by another program loses work to
+the rest. A row is done when all its slots are done, not when all threads have come by: a helper that the system has put aside,
+or that still wakes up, holds nobody up. That one hand-over is the only barrier between rows; rows run by the leader alone cost
+none, and with one thread there are no atomics at all.
 
 Waiting goes in three stages: spin for some ten microseconds, then yield to other programs, then sleep in the kernel (futex).
 """
@@ -28,7 +29,7 @@ class Row(NamedTuple):
         shared: 1 if the team shares it, 0 if the leader runs it alone, JUMPS if the leader runs it and goes on as many rows further
             (or back) as the second cell of its argument block then says.
         phase: 1 compute, 2 commit. Rows of phase 2 come last and are skipped if a row of phase 1 reported an error.
-        grain: Units below which a share is not worth cutting off (0: no limit).
+        grain: Units below which it is not worth to wake another thread (0: no limit).
         cycles: Grows by the cycles spent in the row while the job profiles.
     """
 
@@ -79,28 +80,35 @@ class Status(IntEnum):
 class Block:
     """Cells of a team's block (int64, 64-byte aligned)."""
 
-    CLAIM = 0  # shares << 48 | next share << 32 | generation
-    ROW = 1  # address of the row in hand
-    SCRATCH = 2  # scratch of share 0
-    SCRATCH_STRIDE = 3
-    EXIT = 4  # 1 sends the helpers home
-    ACTIVE = 5  # 1 while a job runs: helpers wait longer before they sleep, for the next row to share is near
-    FINISHED = 8  # shares of this row that helpers have done
-    SLEEPERS = 16  # helpers asleep on CLAIM
-    LEADER_SLEEPS = 24  # 1 while the leader sleeps on FINISHED
-    THREADS = 32
-    SPINS = 33  # rounds of waiting without giving way
-    YIELDS = 34  # rounds that yield, before sleeping
-    SCHED_YIELD = 35  # addresses of C functions; 0 if the system has none
-    SYSCALL = 36
-    FUTEX = 37  # number of the system call
-    USLEEP = 38
+    THREADS = 0
+    SPINS = 1  # rounds of waiting without giving way
+    YIELDS = 2  # rounds that yield, before sleeping
+    SCHED_YIELD = 3  # addresses of C functions; 0 if the system has none
+    SYSCALL = 4
+    FUTEX = 5  # number of the system call
+    USLEEP = 6
+    SCRATCH = 8  # scratch of the leader; that of thread t lies t strides further
+    SCRATCH_STRIDE = 9
+    EXIT = 10  # 1 sends the helpers home
+    ACTIVE = 11  # 1 while a job runs: helpers wait longer before they sleep, for the next row to share is near
+    FINISHED = 16  # slots of this row that helpers have done
+    SLEEPERS = 24  # helpers asleep on CLAIM
+    LEADER_SLEEPS = 32  # 1 while the leader sleeps on FINISHED
+    CLAIM = 40  # generation: changes with each row to share
+    ROW = 41  # address of the row in hand
+    SLOTS = 42  # that it is cut into
+    RUNS = 43  # one cell per thread: generation << 32 | next slot << 16 | end of the thread's run
 
 
-BLOCK_CELLS = 48
+def block_cells(threads: int) -> int:
+    """Cells of the block of a team of so many threads."""
+    return -(-(Block.RUNS + threads) // 8) * 8
+
+
 _FUTEX_WAIT, _FUTEX_WAKE = 128, 129  # private to the process
 _EVERYONE = 1 << 30
 _PATIENCE = 15
+_SLOTS = 16  # per thread; at most 65535 altogether
 _GENERATIONS = (1 << 32) - 1
 
 
@@ -109,13 +117,34 @@ def _at(depth, text):
     return textwrap.indent(textwrap.dedent(text), "    " * depth)
 
 
-def _share(scratch, stride):
-    """Run share `i` of `n` of the row at `row`."""
+def _work(me, scratch, base, after):
+    """Take parts of the row in hand, one's own run first, until no slot is left; `after` follows each part, of `part` slots."""
     return f"""
-        blocks = (row[2] + row[3] - 1) // row[3]
-        first = blocks * i // n * row[3]
-        end = min(blocks * (i + 1) // n * row[3], row[2])
-        call_kernel(row[0], row[1], first, end, {scratch} + i * {stride})
+        turn = 0
+        while turn < threads:
+            whose = {me} + turn
+            if whose >= threads:
+                whose -= threads
+            cell = {base} + {8 * Block.RUNS} + 8 * whose
+            word = atomic_load(cell)
+            i = (word >> 16) & 65535
+            end = word & 65535
+            if i >= end:
+                turn += 1
+                continue
+            part = (end - i + 1) >> 1
+            new = word + (part << 16)
+            if turn != 0:
+                new = word - part
+                i = end - part
+            if atomic_replace(cell, word, new) == 1:
+                row = ptr_i64(team[{Block.ROW:d}])
+                slots = team[{Block.SLOTS:d}]
+                blocks = (row[2] + row[3] - 1) // row[3]
+                first = blocks * i // slots * row[3]
+                end = min(blocks * (i + part) // slots * row[3], row[2])
+                call_kernel(row[0], row[1], first, end, {scratch})
+{_at(4, after)}
     """
 
 
@@ -157,50 +186,51 @@ _SLEEP_ON_FINISHED = f"""
 
 # The row is read after the compare-exchange: it succeeds only while the row in hand is the one the word belongs to, and from then
 # on the leader cannot leave that row.
+_HELPER_DID = f"""
+    atomic_add(finished, part)
+    if atomic_load(base + {8 * Block.LEADER_SLEEPS}) != 0:
+        {_futex("finished", _FUTEX_WAKE, _EVERYONE)}
+"""
+
 _HELPER = f"""
 def kernel(team, lo, hi, scratch):
     base = lo
+    threads = team[{Block.THREADS:d}]
     claim = base + {8 * Block.CLAIM}
     finished = base + {8 * Block.FINISHED}
     rounds = 0
+    seen = -1
     while True:
-        word = atomic_load(claim)
-        generation = word & {_GENERATIONS}
-        n = word >> 48
-        i = (word >> 32) & 65535
-        if i < n:
-            if atomic_replace(claim, word, word + {1 << 32}) == 1:
-                row = ptr_i64(team[{Block.ROW:d}])
-{_at(4, _share(f"team[{Block.SCRATCH:d}]", f"team[{Block.SCRATCH_STRIDE:d}]"))}
-                atomic_add(finished, 1)
-                if atomic_load(base + {8 * Block.LEADER_SLEEPS}) != 0:
-                    {_futex("finished", _FUTEX_WAKE, _EVERYONE)}
+        generation = atomic_load(claim)
+        if generation != seen:
+            seen = generation
             rounds = 0
+{_at(3, _work("hi", f"team[{Block.SCRATCH:d}] + hi * team[{Block.SCRATCH_STRIDE:d}]", "base", _HELPER_DID))}
         elif atomic_load(base + {8 * Block.EXIT}) != 0:
             break
         else:
 {_at(3, _wait(f"team[{Block.YIELDS:d}] * (1 + {_PATIENCE} * team[{Block.ACTIVE:d}])", _SLEEP_ON_CLAIM, 200))}
 """
 
+# A helper that still looks around may begin as soon as it finds a run, so these are written after all the rest.
 _PUBLISH = f"""
+    slots = (row[2] + row[3] - 1) // row[3]
+    if row[6] > 0:
+        slots = min(slots, row[2] // (2 * row[6]))
+    slots = max(n, min(n * {_SLOTS}, slots))
     team[{Block.ROW:d}] = address
+    team[{Block.SLOTS:d}] = slots
     team[{Block.FINISHED:d}] = 0
     generation = (atomic_load(claim) + 1) & {_GENERATIONS}
-    atomic_swap(claim, n << 48 | {1 << 32} | generation)
+    for k in range(n):
+        run = generation << 32 | slots * k // n << 16 | slots * (k + 1) // n
+        atomic_swap(team_address + {8 * Block.RUNS} + 8 * k, run)
+    atomic_swap(claim, generation)
     if atomic_load(team_address + {8 * Block.SLEEPERS}) != 0:
         {_futex("claim", _FUTEX_WAKE, _EVERYONE)}
 """
 
 _COLLECT = f"""
-    others = n - 1
-    while True:
-        word = atomic_load(claim)
-        i = (word >> 32) & 65535
-        if i >= n:
-            break
-        if atomic_replace(claim, word, word + {1 << 32}) == 1:
-            others -= 1
-{_at(3, _share("scratch", "stride"))}
     rounds = 0
     while True:
         done = atomic_load(finished)
@@ -264,8 +294,8 @@ def kernel(frame, lo, hi, scratch):
                 call_kernel(row[0], row[1], 0, row[2], scratch)
             else:
 {_at(4, _PUBLISH)}
-                i = 0
-{_at(4, _share("scratch", "stride"))}
+                others = slots
+{_at(4, _work("0", "scratch", "team_address", "others -= part"))}
 {_at(4, _COLLECT)}
             if profile != 0:
                 row[7] += cycles() - began
@@ -295,7 +325,7 @@ def leader_source() -> KernelSource:
 
 
 def helper_source() -> KernelSource:
-    """What a helper thread runs until it is sent home: `kernel(block, address of block, 0, 0)`."""
+    """What a helper thread runs until it is sent home: `kernel(block, address of block, number of the thread, 0)`."""
     return KernelSource(_tidy(_HELPER), name="team_helper", namespace="atomics")
 
 
@@ -309,9 +339,13 @@ def prepare_cold_start() -> None:
 
     Costs a look at one file where it is not.
     """
+    prepare_compiler(sources(), _matmul)
+
+
+def _matmul():
     from graphkeras.lowering.cpu import gemm
 
-    prepare_compiler([*sources(), KernelSource(gemm.source("f32"), name="matmul")])
+    return [KernelSource(gemm.source("f32"), name="matmul")]
 
 
 def _tidy(text):

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,16 +154,44 @@ def load_kernels(sources: Sequence[KernelSource], cache: DiskCache | None = None
     return kernels
 
 
-def prepare_compiler(likely: Sequence[KernelSource]) -> None:
+def find_kernels(keys: Sequence[str], names: Sequence[str], cache: DiskCache | None = None) -> list[Kernel] | None:
+    """Kernels by their cache keys, without their sources; None where one of them is in no cache.
+
+    Args:
+        keys: `Kernel.key` of each.
+        names: readable names.
+        cache: where object code is kept; by default the cache of the flag `CACHE`.
+    """
+    cache = get_cache() if cache is None else cache
+    with _lock:
+        codes: dict[str, _Code] = {}
+        objects: dict[str, bytes] = {}
+        for key in dict.fromkeys(keys):
+            code = _loaded.get(key)
+            if code is not None:
+                codes[key] = code
+                continue
+            data = cache.get(key)
+            if data is None:
+                return None
+            objects[key] = data
+        if objects:
+            codes.update(_link(objects))
+        return [Kernel(KernelSource("", name=name), key, codes[key], False) for key, name in zip(keys, names, strict=True)]
+
+
+def prepare_compiler(likely: Sequence[KernelSource], more: Callable[[], Sequence[KernelSource]]) -> None:
     """Starts to compile now what will be asked for soon, while the program is traced; returns at once.
 
     Args:
-        likely: Kernels that nearly every program needs. If the cache has the first of them, nothing is started.
+        likely: kernels that every program needs. If the cache has the first of them, nothing is started.
+        more: others that many programs need; called where the cache is cold.
     """
     cache = get_cache()
     if compile_pool.wanted_workers() and likely[0].key not in cache:
         run = contextvars.copy_context().run  # flags hold in the thread as they do here
-        threading.Thread(target=run, args=(_compile_ahead, likely, cache), name="graphkeras-ahead", daemon=True).start()
+        sources = [*likely, *more()]
+        threading.Thread(target=run, args=(_compile_ahead, sources, cache), name="graphkeras-ahead", daemon=True).start()
 
 
 def _compile_ahead(sources, cache):
@@ -186,6 +214,13 @@ def _compile(missing, cache):
         names = ", ".join(source.name for source in missing.values())
         print(f"graphkeras: compiled {len(jobs)} kernels in {time.perf_counter() - start:.2f} s: {names}", file=sys.stderr)
     return objects
+
+
+def assembly(source: KernelSource) -> str:
+    """What the CPU runs for a kernel, as text of the assembler: it is compiled once more, as it was compiled for the cache."""
+    job = compile_pool.CompileJob(source.body, _symbol(source.key), source.namespace, flags.OPT_LEVEL.value, assembly=True)
+    (text,) = compile_pool.pool.compile([job])
+    return text.decode()
 
 
 def _symbol(key):
@@ -211,12 +246,12 @@ def _forget_readable(files):
 
 
 def _key(body, namespace, flag_text):
-    parts = [str(ABI_VERSION), _toolchain(), flag_text, namespace, body]
+    parts = [str(ABI_VERSION), toolchain(), flag_text, namespace, body]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @functools.cache
-def _toolchain() -> str:
+def toolchain() -> str:
     """A text that changes with anything but the source that decides about the object code."""
     from graphkeras.lowering.cpu import target
 

@@ -2,26 +2,26 @@
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 
 from graphkeras.debug import flags
-from graphkeras.ir.dtypes import itemsize, numpy_dtype
+from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DataError
 from graphkeras.ir.graph import Graph
-from graphkeras.ir.node import Value
-from graphkeras.lowering.cpu.host import HostSite
-from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
-from graphkeras.lowering.cpu.lower import lower_group
-from graphkeras.runtime import inspection, team
+from graphkeras.lowering.cpu.kernel import LoweredKernel
+from graphkeras.ops.inference import index_hint
+from graphkeras.runtime import inspection, objects, team
 from graphkeras.runtime.call import Call
 from graphkeras.runtime.epoch import Epoch, epoch_key
+from graphkeras.runtime.errors import StaleProgramError
 from graphkeras.runtime.frame import Binding, Frame, make_binding
-from graphkeras.runtime.memory import aligned_copy
+from graphkeras.runtime.memory_map import MemoryMap, memory_map
 from graphkeras.runtime.native_loop import Status
-from graphkeras.runtime.objects import KernelSource, load_kernels
-from graphkeras.runtime.sizes import bind_symbols, constraints, evaluated, wrong_dtype
-from graphkeras.schedule import schedule
+from graphkeras.runtime.objects import Kernel, KernelSource, load_kernels
+from graphkeras.runtime.plan import Plan, make_plan
+from graphkeras.runtime.sizes import bind_symbols, evaluated, wrong_dtype
 
 _KEPT_BINDINGS = 32
 _KEPT_EPOCHS = 4
@@ -39,6 +39,7 @@ class Program:
         graph: as scheduled.
         schedule: groups and refusals.
         lowered: all kernels, in order; `kernels` shows them.
+        from_cache: whether passes, schedule and lowering were skipped. Whatever looks inside makes up for that, once.
 
     Example:
 
@@ -47,53 +48,75 @@ class Program:
     """
 
     def __init__(self, graph: Graph, fuse: bool = True):
-        self.fuse = fuse
-        self.schedule = schedule(graph, fuse)
-        self.graph = self.schedule.graph
-        resolve = self.schedule.resolve
-        self.lowered: list[LoweredKernel] = [k for group in self.schedule.groups for k in lower_group(group, resolve)]
-        self.compiled = load_kernels([_source(kernel) for kernel in self.lowered])
-        self.variables = self.graph.variables
-        self.written = tuple(dict.fromkeys(n.attrs["variable"] for n in self.graph.effects if n.op == "assign_variable"))
-        self._specs = [v.spec for v in self.graph.inputs]
-        self._names = self.graph.input_names
-        self.dtypes = [numpy_dtype(s.dtype) for s in self._specs]
-        self.output_dtypes = [numpy_dtype(v.dtype) for v in self.graph.outputs]
-        self.sources, self.constants = self._places(resolve)
-        self.in_place = {
-            kernel: list(_in_place(kernel, self.sources, resolve)) for kernel in self.lowered if kernel.kind == "pointwise"
-        }
-        self._constraints = constraints(self.graph)
+        plan = make_plan(graph, fuse)
+        self._begin(plan, load_kernels([source_of(kernel) for kernel in plan.kernels]), fuse)
+        inspection.show_made(self)
+
+    @classmethod
+    def from_plan(cls, plan: Plan, compiled: list[Kernel], fuse: bool, recover: Callable[[], Graph]) -> "Program":
+        """A program that was read from the cache.
+
+        Args:
+            plan: as read; it has no schedule.
+            compiled: its kernels.
+            fuse: as it was made.
+            recover: gives the graph of primitives, for whoever looks inside.
+        """
+        program = cls.__new__(cls)
+        program._begin(plan, compiled, fuse, recover)
+        return program
+
+    def _begin(self, plan, compiled, fuse, recover=None):
+        self.fuse, self.compiled, self._recover = fuse, compiled, recover
+        self.from_cache = plan.schedule is None
+        self.when_bound: Callable[[dict], None] | None = None  # told the first sizes, once
+        self._kept = []  # memory that bindings point to
+        self._take(plan)
+        self.name = plan.name
+        self.dtypes = [numpy_dtype(s.dtype) for s in plan.input_specs]
+        self.output_specs = plan.output_specs
+        self.output_dtypes = [numpy_dtype(s.dtype) for s in plan.output_specs]
+        self._specs, self._names = plan.input_specs, plan.input_names
         self._bindings: OrderedDict[tuple, Binding] = OrderedDict()
         self._calls: dict[tuple, list[Call]] = {}
         self._epochs: OrderedDict[tuple, Epoch] = OrderedDict()
         self._kept_kernels: dict = {}
         self._lock = threading.Lock()
-        inspection.show_made(self)
 
-    # ---- where arrays are -------------------------------------------------------------------------------------------
+    def _take(self, plan):
+        self.plan = plan
+        self.lowered: list[LoweredKernel] = plan.kernels
+        self.variables, self.written = plan.variables, plan.written
+        self.sources, self.constants, self.in_place = plan.sources, plan.constants, plan.in_place
+        self._kept.append(plan.constants)
 
-    def _places(self, resolve):
-        """Places of arguments, outputs and variables in a call's list of addresses; and constants in memory."""
-        sources, constants = {}, {}
-        for value in self.graph.inputs:
-            sources[value] = len(sources)
-        count = len(sources)
-        for value in self.graph.outputs:
-            base, _ = resolve(value)
-            sources[base] = count
-            count += 1
-        for reference in self.variables:
-            sources[reference] = count
-            count += 1
-        for node in self.graph.nodes:
-            if node.op == "read_variable":
-                sources[Value(node)] = sources[node.attrs["variable"]]
-        for kernel in self.lowered:
-            for arg in kernel.args:
-                if isinstance(arg, Address) and isinstance(arg.source, Value) and arg.source.node.op == "constant":
-                    constants.setdefault(arg.source, aligned_copy(arg.source.node.attrs["value"].array))
-        return sources, constants
+    def look(self) -> Plan:
+        """The plan with everything that there is to see: where it came from the cache, it is made again from the graph.
+
+        Raises:
+            StaleProgramError: what is made now is not what the cache held.
+        """
+        with self._lock:
+            if self.plan.schedule is None:
+                plan = make_plan(self._recover(), self.fuse)
+                keys = [source_of(kernel).key for kernel in plan.kernels]
+                if keys != [kernel.key for kernel in self.compiled]:
+                    raise StaleProgramError(
+                        f"program {self.name} came from the program cache, and its graph now gives other kernels.",
+                        got=f"{len(self.compiled)} kernels from the cache",
+                        expected=f"the {len(keys)} kernels that the graph gives now",
+                        mend="empty the cache (python -m graphkeras cache clear) and report this",
+                    )
+                self._take(plan)
+            return self.plan
+
+    @property
+    def schedule(self):
+        return self.look().schedule
+
+    @property
+    def graph(self) -> Graph:
+        return self.look().schedule.graph
 
     def sizes_of(self, shapes) -> dict[str, int]:
         """Symbol -> size for the shapes of the arguments. Raises ShapeError."""
@@ -105,14 +128,18 @@ class Program:
         binding = self._bindings.get(shapes)
         if binding is None:
             sizes = self.sizes_of(shapes)
-            for constraint in self._constraints:
-                constraint.check(sizes)
+            if not all(constraint.holds(sizes) for constraint in self.plan.constraints):
+                for constraint in self.look().constraints:
+                    constraint.check(sizes)
             binding = make_binding(self, sizes)
             with self._lock:
                 self._bindings[shapes] = binding
                 while len(self._bindings) > _KEPT_BINDINGS:
                     old, _ = self._bindings.popitem(last=False)
                     self._calls.pop(old, None)
+                tell, self.when_bound = self.when_bound, None
+            if tell is not None:
+                tell(sizes)
         return binding
 
     # ---- running ----------------------------------------------------------------------------------------------------
@@ -149,7 +176,10 @@ class Program:
         if kept is None:
             self.checked(arrays)
         fresh = call.fresh_outputs()
-        result = team.run(call.job) if threads is None else team.team_of(threads).run(call.job)
+        if call.loops:
+            result = team.run_interruptible(call.job, threads=threads)
+        else:
+            result = team.run(call.job) if threads is None else team.team_of(threads).run(call.job)
         outputs = call.outputs(fresh)
         calls.append(call)
         if result.status is Status.ERROR:
@@ -164,7 +194,7 @@ class Program:
         """The arguments as contiguous arrays. Raises for another number of them, or another dtype."""
         if len(arrays) != len(self._specs):
             raise ArgumentError(
-                f"{self.graph.name} takes {len(self._specs)} arguments, not {len(arrays)}.",
+                f"{self.name} takes {len(self._specs)} arguments, not {len(arrays)}.",
                 got=f"{len(arrays)} arrays",
                 expected=", ".join(f"{n}: {s}" for n, s in zip(self._names, self._specs)),
             )
@@ -211,7 +241,9 @@ class Program:
     def error(self, frame: Frame, slot) -> DataError:
         """The error that a kernel reported."""
         code, block, position, value = slot[:4]
-        kernel = self.lowered[frame.kernel_of(block)]
+        from graphkeras.lowering.cpu.host import HostSite
+
+        kernel = self.look().kernels[frame.kernel_of(block)]
         site = kernel.errors[code - 1]
         if isinstance(site, HostSite):
             return site.exception(value)
@@ -223,7 +255,7 @@ class Program:
             got=f"{value} at flat position {position} of {node.inputs[-1 if node.op == 'check_range' else 1].spec}",
             expected=f"integers in [{low}, {high})",
             where=f"node %{node.id} in kernel {kernel.name}, {node.origin}",
-            mend=f"check the data, or the size that gives the limit {high}",
+            mend=f"check the data, or the size that gives the limit {high}" + index_hint(value),
         )
 
     # ---- looking inside ---------------------------------------------------------------------------------------------
@@ -231,11 +263,21 @@ class Program:
     @property
     def kernels(self) -> list["KernelView"]:
         """All kernels in order, with readable source and cost."""
-        return [KernelView(lowered, compiled) for lowered, compiled in zip(self.lowered, self.compiled)]
+        return [KernelView(lowered, compiled) for lowered, compiled in zip(self.look().kernels, self.compiled)]
 
     def peak_bytes(self, sizes: dict[str, int] | None = None) -> int:
         """Bytes of intermediate arrays at these sizes (arguments, outputs and variables come on top)."""
         return make_binding(self, sizes or {}).arena_bytes
+
+    def memory_map(self, *arrays, sizes: dict[str, int] | None = None) -> MemoryMap:
+        """Where intermediate arrays lie in the arena, and from which group to which they live.
+
+        Args:
+            *arrays: arguments (or anything with a shape) whose sizes are meant; or
+            sizes: symbol -> size.
+        """
+        self.look()
+        return memory_map(self, self.sizes_of([np.shape(a) for a in arrays]) if arrays else sizes or {})
 
     def describe(self) -> str:
         """A table: one line per kernel."""
@@ -247,7 +289,7 @@ class Program:
         return "\n".join(lines)
 
     def __repr__(self):
-        return f"<Program {self.graph.name}: {len(self.lowered)} kernels{'' if self.fuse else ', strict'}>"
+        return f"<Program {self.name}: {len(self.lowered)} kernels{'' if self.fuse else ', strict'}>"
 
 
 class KernelView:
@@ -277,6 +319,10 @@ class KernelView:
         """The kernel un-jitted: a Python function `(args, lo, hi, scratch)` of addresses and a range, for debuggers to step through."""
         return inspection.python_kernel(self.lowered)
 
+    def assembly(self) -> str:
+        """The instructions of the kernel as text of the assembler, for this machine's CPU. It is compiled again for this."""
+        return objects.assembly(source_of(self.lowered))
+
     @property
     def cost(self) -> tuple:
         return self.lowered.flops, self.lowered.bytes
@@ -289,31 +335,7 @@ class KernelView:
         return f"<kernel {self.name}>"
 
 
-def _source(kernel: LoweredKernel) -> KernelSource:
+def source_of(kernel: LoweredKernel) -> KernelSource:
+    """What a lowered kernel is compiled from."""
     origins = tuple(dict.fromkeys(str(node.origin) for node in kernel.group.nodes))
     return KernelSource(kernel.body, name=kernel.name, origins=origins, readable=kernel.readable)
-
-
-def _in_place(kernel: LoweredKernel, sources, resolve):
-    """Pairs (output, operand) that may share memory: the operand is read at each point just before the output is written there."""
-    group, space = kernel.group, kernel.group.space
-    dense, elsewhere = [], set()
-    for read in space.reads():
-        if read.layout.is_contiguous and read.layout.size == _size(read.base):
-            dense.append(read.base)
-        else:
-            elsewhere.add(read.base)
-    taken = set(elsewhere)
-    for value in group.outputs:
-        if value in sources:
-            continue
-        for base in dense:
-            fits = itemsize(base.dtype) == itemsize(value.dtype) and _size(base) == _size(value)
-            if base not in taken and base not in sources and base.node.op != "constant" and fits:
-                taken.add(base)
-                yield value, base
-                break
-
-
-def _size(value):
-    return value.spec.size

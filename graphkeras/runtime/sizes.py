@@ -75,11 +75,21 @@ def resolved_attrs(node: Node, sizes) -> dict:
 
 
 @dataclass(frozen=True)
-class Constraint:
-    """Two sizes that must be equal at run time, and the node that needs it."""
+class Equal:
+    """Two sizes that must be equal at run time."""
 
     left: object
     right: object
+
+    def holds(self, sizes) -> bool:
+        """Whether the sizes are equal."""
+        return evaluated(self.left, sizes) == evaluated(self.right, sizes)
+
+
+@dataclass(frozen=True)
+class Constraint(Equal):
+    """Two sizes that must be equal at run time, and the node that needs it."""
+
     node: Node
     what: str
 
@@ -143,6 +153,18 @@ def constraints(graph: Graph) -> list[Constraint]:
             equal(last, dim_max(last, node.attrs["k"]), node, "the size of the last axis and the least possible one")
         elif node.op == "reshape":
             equal(size(node.inputs[0].shape), size(node.specs[0].shape), node, "numbers of elements")
+        elif node.op == "broadcast_to":
+            for dim, wanted in zip(reversed(node.inputs[0].shape), reversed(node.specs[0].shape)):
+                if dim != 1:
+                    equal(dim, wanted, node, "sizes along an axis")
+        elif node.op == "slice":
+            for axis, dim in enumerate(node.inputs[0].shape):
+                low, high = node.attrs["starts"][axis], node.attrs["stops"][axis]
+                if node.attrs["strides"][axis] < 0:
+                    low, high = high + 1, low + 1
+                if node.specs[0].shape[axis] != 0:
+                    equal(dim, dim_max(dim, high), node, f"the size of axis {axis} and the end of the slice")
+                    equal(low, dim_max(low, 0), node, f"the first element of axis {axis} and the least possible one")
         elif node.op == "concatenate":
             for value in node.inputs:
                 for axis, (dim, wanted) in enumerate(zip(value.shape, node.specs[0].shape)):

@@ -27,7 +27,7 @@ from graphkeras.ir.errors import ArgumentError
 from graphkeras.runtime import native_loop
 from graphkeras.runtime.cores import available_cores
 from graphkeras.runtime.errors import JobError
-from graphkeras.runtime.native_loop import BLOCK_CELLS, FRAME_CELLS, Block, Frame, Row, Status
+from graphkeras.runtime.native_loop import FRAME_CELLS, Block, Frame, Row, Status, block_cells
 from graphkeras.runtime.objects import Kernel, load_kernels
 
 MAX_THREADS = 1024
@@ -176,7 +176,7 @@ class Team:
         self._busy = threading.Lock()
         self._leader = _loaded(native_loop.leader_source())
         self._lead = _ENTRY(self._leader.address)
-        self._block = block = _aligned_cells(BLOCK_CELLS)
+        self._block = block = _aligned_cells(block_cells(threads))
         self._address = block.ctypes.data
         block[Block.THREADS] = threads
         block[Block.SPINS] = _SPINS if threads <= available_cores() else _SPINS_CROWDED
@@ -213,7 +213,7 @@ class Team:
             if self._helpers:
                 self._block[Block.EXIT] = 1
                 self._block[Block.CLAIM] = (int(self._block[Block.CLAIM]) + 1) & 0xFFFFFFFF
-                _wake(self._block)
+                _wake(self._block, Block.CLAIM)
                 for helper in self._helpers:
                     helper.join()
                 self._helpers.clear()
@@ -224,14 +224,14 @@ class Team:
         address = self._address
         keep = (helper, self._block, _ENTRY(helper.address))
         for number in range(1, self.threads):
-            thread = threading.Thread(target=_help, args=(keep, address), name=f"graphkeras-{number}", daemon=True)
+            thread = threading.Thread(target=_help, args=(keep, address, number), name=f"graphkeras-{number}", daemon=True)
             thread.start()
             self._helpers.append(thread)
 
 
-def _help(keep, address):
+def _help(keep, address, number):
     _, _, function = keep
-    function(address, address, 0, 0)
+    function(address, address, number, 0)
 
 
 def _loaded(source) -> Kernel:
@@ -264,10 +264,10 @@ def _fill_system_calls(block):
         block[Block.SYSCALL], block[Block.FUTEX] = _c_address("syscall"), number
 
 
-def _wake(block):
+def _wake(block, cell):
     if block[Block.SYSCALL]:
         call = ctypes.CFUNCTYPE(ctypes.c_long, *[ctypes.c_int64] * 5)(int(block[Block.SYSCALL]))
-        call(int(block[Block.FUTEX]), block.ctypes.data, 129, 1 << 30, 0)
+        call(int(block[Block.FUTEX]), block.ctypes.data + 8 * cell, 129, 1 << 30, 0)
 
 
 # The team of this process
@@ -331,15 +331,17 @@ def run(job: Job, steps: int = 1, offset: int = 0, partial: bool = False) -> Res
     return team.run(job, steps, offset, partial)
 
 
-def run_interruptible(job: Job, steps: int = 1, offset: int = 0, partial: bool = False) -> Result:
-    """Like `run`, but Ctrl-C (or whatever a signal handler raises) stops the job between two steps and is raised then.
+def run_interruptible(job: Job, steps: int = 1, offset: int = 0, partial: bool = False, threads: int | None = None) -> Result:
+    """Like `run`, but Ctrl-C (or whatever a signal handler raises) stops the job between two steps, or two steps of a loop in it,
+    and is raised then.
 
     The job runs in another thread while the main one waits. Called from another thread than the main one, where signals never
-    arrive, this is `run`.
+    arrive, this is `run`. `threads` asks for another team than that of the process.
     """
+    go = run if threads is None else team_of(threads).run
     if threading.current_thread() is not threading.main_thread():
-        return run(job, steps, offset, partial)
-    return _get_runner().call(job, lambda: run(job, steps, offset, partial))
+        return go(job, steps, offset, partial)
+    return _get_runner().call(job, lambda: go(job, steps, offset, partial))
 
 
 class _Runner:

@@ -10,7 +10,8 @@ from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
 from graphkeras.schedule.groups import Group, Refusal
 from graphkeras.schedule.host import runs_on_host
-from graphkeras.schedule.space import FULL, REDUCTIONS, Refused, Space, can_be_mapped, iteration_shape
+from graphkeras.schedule.recompute import recompute
+from graphkeras.schedule.space import FULL, REDUCTIONS, Refused, Space, boundaries, can_be_mapped, iteration_shape
 
 RAISING = {"check_range", "gather", "scatter_add", "scatter_reduce"}
 """Ops whose kernels can report an error: they run before anything is written."""
@@ -50,11 +51,13 @@ class Grouping:
 
     def needs(self, node: Node) -> int:
         """Bit set of the groups that must have run before a node."""
-        found = 0
-        for value in node.inputs:
+        found, stack = 0, list(node.inputs)
+        while stack:
+            value = stack.pop()
             base, _ = self.resolve(value)
             if base.node.id in self.member:
                 found |= self._with_before(self.member[base.node.id])
+            stack += self.resolve.awaited(value)
         if node.op == "assign_variable":
             for reader in self.readers.get(node.attrs["variable"], ()):
                 found |= self._with_before(self.member[reader])
@@ -142,9 +145,7 @@ class Grouping:
             if self._between(key, other) or self._between(other, key):
                 raise Refused("something between them runs elsewhere")
             nodes = sorted([*group.nodes, *drawn.nodes], key=lambda n: n.id)
-            space = self._space_of(nodes)
-            for node in nodes:
-                _check_profit(space, node)
+            space = self.space_of(nodes, {n.id for n in (*group.space.sides, *drawn.space.sides)})
         except Refused as refused:
             self.refusals.append(Refusal(group.nodes[-1], drawn.nodes[-1], str(refused)))
             return False
@@ -163,19 +164,28 @@ class Grouping:
                 self.before[k] = before | self.before[key]
         return True
 
+    def drop(self, key: int) -> None:
+        """Forgets a group that nobody needs."""
+        del self.groups[key], self.before[key]
+        for k, before in self.before.items():
+            self.before[k] = before & ~(1 << key)
+
     def _between(self, first, last):
         """Whether a third group must run after `first` and before `last`."""
         return any(self.before[k] >> first & 1 for k in _bits(self.before[last] & ~(1 << first)))
 
-    def _space_of(self, nodes):
+    def space_of(self, nodes, sides=frozenset()) -> Space:
+        """The space of nodes in topological order; those in `sides` join last. Raises Refused."""
         tiled = [n for n in nodes if op_def(n.op).kind == "contraction"]
         operands = {self.resolve(v)[0].node.id for n in tiled for v in n.inputs}
         if any(n.id in operands for n in nodes):
             raise Refused("a contraction needs its whole operands before it starts")
         space = Space.of_contraction(tiled[0], self.resolve) if tiled else Space(self.resolve)
-        for node in nodes:
+        for node in sorted(nodes, key=lambda n: n.id in sides):
             if node not in tiled:
                 space = space.joined(node)
+        for node in nodes:
+            _check_profit(space, node)
         return space
 
 
@@ -207,7 +217,7 @@ def group_nodes(graph: Graph, resolve, fuse: bool) -> Grouping:
     computed = [n for n in graph.nodes if is_computed(n, resolve)]
     ordered = [n for n in computed if n.op != "assign_variable"] + [n for n in computed if n.op == "assign_variable"]
     scalars: int | None = None
-    for node in ordered:
+    for node in _sums_late(grouping, ordered) if fuse else ordered:
         if not fuse or not can_be_mapped(node):
             grouping.alone(node)
             continue
@@ -220,7 +230,25 @@ def group_nodes(graph: Graph, resolve, fuse: bool) -> Grouping:
                 grouping.merge(scalars, key)
             elif scalars not in grouping.groups and grouping.groups[key].kind == "pointwise":
                 scalars = key
+    if fuse:
+        recompute(grouping)
     return grouping
+
+
+def _sums_late(grouping: Grouping, ordered):
+    """The nodes with reductions of columns put off until somebody needs them: a kernel that walks the rows of the same array may have
+    come up until then, and takes them on the side."""
+    late: dict[int, Node] = {}
+    for node in ordered:
+        for value in node.inputs:
+            waiting = late.pop(grouping.resolve(value)[0].node.id, None)
+            if waiting is not None:
+                yield waiting
+        if node.op in REDUCTIONS and boundaries(node)[2] and grouping.resolve(node.inputs[0])[0].node.id not in grouping.member:
+            late[node.id] = node
+        else:
+            yield node
+    yield from late.values()
 
 
 def _place(grouping: Grouping, node: Node) -> int | None:

@@ -36,11 +36,12 @@ def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
 def _find_outputs(grouping: Grouping):
     wanted: dict[int, set[Value]] = {}
     for key, group in grouping.groups.items():
+        inside = {n.id for n in group.nodes}
         for node in group.nodes:
             for value in node.inputs:
                 base, _ = grouping.resolve(value)
                 owner = grouping.member.get(base.node.id)
-                if owner is not None and owner != key:
+                if owner is not None and base.node.id not in inside:
                     wanted.setdefault(owner, set()).add(base)
     for value in grouping.graph.outputs:
         base, _ = grouping.resolve(value)

@@ -17,6 +17,10 @@ CONTIGUOUS_INPUTS = {
     "max_pool": (0,), "max_pool_gradient": (0, 1), "max_pool_pick": (0, 1), "average_pool": (0,), "average_pool_gradient": (0,),
 }  # fmt: skip
 """Inputs that an op's kernel reads without strides."""
+IN_FLOAT32 = ("matmul", "conv", "conv_input_gradient", "conv_kernel_gradient")
+"""Ops that half precision goes through in float32, and is rounded to at the end."""
+DENSE_ROWS = {"attention": (0, 1, 2), "attention_gradient": (0, 1, 2, 3)}
+"""Inputs whose last axis a kernel reads without a stride."""
 
 
 def axis_runs(shape, axes) -> list[tuple[int, ...]]:
@@ -91,12 +95,20 @@ def prepare(graph: Graph, bound=None) -> tuple[Graph, Resolver]:
             inputs = tuple(copied(v) if resolve(v)[0].node.op in ("iota", "dim") else v for v in inputs)
         if runs_on_host(node):
             return None if inputs == node.inputs else remade(node, inputs).outputs
+        if node.op in IN_FLOAT32 and node.specs[0].dtype in ("float16", "bfloat16"):
+            wide = tuple(Value(make_node("cast", [v], {"dtype": "float32"}, origin=node.origin)) for v in inputs)
+            inner = remade(node, wide)
+            new = transform(inner, wide) or inner.outputs
+            return [Value(make_node("cast", new, {"dtype": node.specs[0].dtype}, origin=node.origin))]
         if node.op in REDUCTIONS:
             return reduction(node, inputs)
         if node.op in CONTIGUOUS_INPUTS:
             inputs = tuple(
                 copied(v) if i in CONTIGUOUS_INPUTS[node.op] and not _is_array(resolve, v) else v for i, v in enumerate(inputs)
             )
+        elif node.op in DENSE_ROWS:
+            dense = lambda v: not v.shape or resolve(v)[1].strides[-1] == 1 or v.shape[-1] == 1
+            inputs = tuple(copied(v) if i in DENSE_ROWS[node.op] and not dense(v) else v for i, v in enumerate(inputs))
         elif node.subgraphs:
             inputs = fitting_operands(node, inputs, resolve, copied)
         elif node.op == "matmul":
@@ -111,10 +123,6 @@ def prepare(graph: Graph, bound=None) -> tuple[Graph, Resolver]:
 
     def product(node: Node, inputs):
         dtype = node.specs[0].dtype
-        if dtype in ("float16", "bfloat16"):
-            wide = [Value(make_node("cast", [v], {"dtype": "float32"}, origin=node.origin)) for v in inputs]
-            new = product(remade(node, wide), wide) or [Value(remade(node, wide))]
-            return [Value(make_node("cast", new, {"dtype": dtype}, origin=node.origin))]
         if dtype not in ("float32", "float64"):
             return [_integer_product(node, inputs)]
         new = node if inputs == node.inputs else remade(node, inputs)

@@ -1,24 +1,30 @@
 """The iteration space of a fused kernel and what may stand in it.
 
 A space has three runs of axes: outer, reduced, inner. Without reductions everything is outer. Values are *full* (an element for
-every point) or *reduced* (an element for every outer and inner point). A node joins a space when its own axes are a regrouping
+every point) or *reduced* (an element for every outer and inner point); where rows are reduced, sums down the columns may be taken
+on the *side*, to be finished behind the kernel. A node joins a space when its own axes are a regrouping
 of the space's axes and every value it reads inside the kernel is read at the same point; what it reads from memory may have any
 strides.
 """
 
 from dataclasses import dataclass, field, replace
 
-from graphkeras.ir.dims import size
+from graphkeras.ir.dims import Dim, dim_symbols, size
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
 from graphkeras.schedule.host import runs_on_host
 from graphkeras.schedule.layout import Layout, common_refinement, contiguous_strides, runs, squeezed
 from graphkeras.schedule.views import is_literal
 
-FULL, REDUCED = "full", "reduced"
+FULL, REDUCED, SIDE = "full", "reduced", "side"
 REDUCTIONS = {
     "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "argmax", "argmin",
 }  # fmt: skip
+CHUNK_ROWS = 64
+"""Sums down columns restart every so many rows; a kernel that takes them on the side has chunks of rows for units."""
+LEAST_CHUNKS = 8
+"""With fewer units than that, threads would stand idle or wait for each other."""
+_GUESS = 64
 MAX_NODES = 48
 """Longer kernels gain nothing: their values no longer fit the registers, and they take long to compile."""
 
@@ -121,13 +127,19 @@ class Space:
         """The space with one more node. Raises Refused."""
         if len(self.nodes) >= MAX_NODES:
             raise Refused(f"the kernel would have more than {MAX_NODES} nodes")
-        if node.op in REDUCTIONS:
+        on_side = self._takes_on_side(node)
+        if on_side:
+            outer, reduced, _ = self.parts
+            _, rows, columns = boundaries(node)
+            space = replace(self, parts=(common_refinement(outer, rows), common_refinement(reduced, columns), ()))
+            level = FULL
+        elif node.op in REDUCTIONS:
             space = self._with_reduction(node)
             level = FULL
         else:
             level = self._level_of(node)
             space = self._refined(iteration_shape(node), level)
-        result = REDUCED if node.op in REDUCTIONS else level
+        result = SIDE if on_side else REDUCED if node.op in REDUCTIONS else level
         reads = space._reads_of(node)
         space = replace(
             space,
@@ -141,6 +153,25 @@ class Space:
         if node.op == "assign_variable" or any(n.op == "assign_variable" for n in self.nodes):
             space._check_in_place()
         return space
+
+    @property
+    def sides(self) -> list[Node]:
+        """Reductions of columns that a kernel of rows takes on the side."""
+        return [n for n in self.nodes if self.values[n.id] == SIDE]
+
+    def _takes_on_side(self, node):
+        """Whether a node reduces the columns of what this kernel walks row by row. Raises Refused where that does not pay."""
+        if node.op not in REDUCTIONS or node.op in ("argmax", "argmin") or not self.reduces_rows:
+            return False
+        before, rows, columns = boundaries(node)
+        outer, reduced, _ = self.parts
+        if before or not columns or common_refinement(outer, rows) is None or common_refinement(reduced, columns) is None:
+            return False
+        count = size(outer)
+        count = count.evaluate(dict.fromkeys(dim_symbols(count), _GUESS)) if isinstance(count, Dim) else count
+        if count < LEAST_CHUNKS * CHUNK_ROWS:
+            raise Refused(f"{node.op} over {rows} rows on the side would leave threads idle")
+        return True
 
     def _level_of(self, node):
         if not self.split or self.tiled is not None:
@@ -206,6 +237,8 @@ class Space:
             if base.node.id not in self.values:
                 continue
             produced = self.values[base.node.id]
+            if produced == SIDE:
+                raise Refused(f"{node.op} needs whole columns of {base!r}, which the kernel sums on the side")
             if produced == FULL and level == REDUCED:
                 raise Refused(f"{node.op} needs all of {base!r}, which the kernel makes point by point")
             aligned = layout.split(self.axes(level))

@@ -5,7 +5,7 @@ from graphkeras.ir.node import Node, Value
 from graphkeras.schedule.layout import Layout, joined_axes
 
 VIEWS = {"reshape", "transpose", "broadcast_to", "slice"}
-ALIASES = {"identity", "stop_gradient"}
+ALIASES = {"identity", "stop_gradient", "recompute_barrier"}
 
 
 def is_literal(value: Value) -> bool:
@@ -29,6 +29,14 @@ class Resolver:
     def is_view(self, node: Node) -> bool:
         """Whether a node moves no data of its own."""
         return node.op in VIEWS or (node.op in ALIASES and node.id not in self.materialised)
+
+    def awaited(self, value: Value) -> list[Value]:
+        """Values that must be there before a value may be read, although nothing is read of them: barriers on the way name them."""
+        found = []
+        while self.is_view(value.node):
+            found += value.node.inputs[1:]
+            value = value.node.inputs[0]
+        return found
 
     def __call__(self, value: Value) -> tuple[Value, Layout] | None:
         """(base value, layout of `value` in it), or None where strides cannot express the view."""

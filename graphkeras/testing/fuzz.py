@@ -1,137 +1,346 @@
-"""Random graphs from the samples of the op registry, and what must hold for each of them.
+"""Fuzzing: what must hold for every graph, checked on random ones; a failure becomes a few lines to be pasted.
 
-A failure prints a few lines that can be pasted into a Python prompt or a test.
+For each graph: it verifies; its text reads back to itself; passes that may change nothing change no bit, and all passes together no
+more than rounding does; its gradients are those of differences in double precision; and, where asked, compiled runs give the bits of
+strict ones on 1, 2, 3 and 8 threads for every size of the batch, and what the interpreter gives, within a bound that comes from
+letting the interpreter round otherwise.
 """
+
+import base64
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from graphkeras.autodiff import gradients
 from graphkeras.ir.diff import diff
-from graphkeras.ir.errors import GraphKerasError
+from graphkeras.ir.dims import dim_symbols
+from graphkeras.ir.dtypes import dtype_name, is_float, numpy_dtype
 from graphkeras.ir.graph import Graph, input_node
-from graphkeras.ir.node import Value
-from graphkeras.ir.registry import REGISTRY, make_node
+from graphkeras.ir.node import Value, VariableRef
+from graphkeras.ir.registry import make_node, node_symbols
+from graphkeras.ir.spec import TensorSpec
 from graphkeras.ir.text import constants_of, parse_graph, print_graph
 from graphkeras.ir.verify import verify
 from graphkeras.passes import JOINT, run
-from graphkeras.testing.evaluate import evaluate
-from graphkeras.testing.rules import difference_of, random_inputs
-from graphkeras.testing.sweep import check_program, sample_arrays, specs_of, terms_of
+from graphkeras.passes.pipeline import WITH_GRADIENTS
+from graphkeras.testing.fuzz_graphs import FuzzedGraph, coverage, ops_of, random_graph
+from graphkeras.testing.fuzz_run import Bound, in_float64, results_of, run_nodes
+from graphkeras.testing.rules import difference_of
+from graphkeras.trace import SymbolicTensor, TraceScope, Variable, as_value, tracing
 
-_KINDS = ("elementwise", "reduction", "view", "contraction", "index", "composite")
-# Their inputs must obey limits that other ops know nothing of.
-_CHOOSY = (
-    "check_range",
-    "gather",
-    "scatter_add",
-    "scatter_reduce",
-    "searchsorted",
-    "sparse_softmax_crossentropy",
-    "shift_left",
-    "shift_right",
-    "random_bits",
-    "dropout",
-)
-_TRIES = 8
+THREADS = (1, 2, 3, 8)
+_STEP = 2e-4
+_CURVED = 1e-4  # where two steps give slopes that differ by more, the point is not smooth enough to tell
+_TOLERANCE = 1e-5
+_SHOWN = 24  # elements of an array that a reproducer writes out
+_MOST_CUTS = 200
 # Sums in BLAS round differently for other strides of the same operands.
-_ORDER_MATTERS = ("matmul", "reduce_sum", "reduce_prod", "softmax", "log_softmax", "logsumexp", "softmax_crossentropy")
+_ORDER_MATTERS = frozenset(
+    """matmul reduce_sum reduce_prod softmax log_softmax logsumexp softmax_crossentropy sparse_softmax_crossentropy conv
+    conv_input_gradient conv_kernel_gradient average_pool average_pool_gradient product_of_others scatter_add cumsum cumprod scan
+    while_loop cond switch checkpoint""".split()
+)
 
 
-def random_graph(seed: int, nodes: int = 12) -> Graph:
-    """A graph of about so many nodes: ops and attributes from registry samples, inputs from what is there where they fit."""
-    rng = np.random.default_rng(seed)
-    records = [r for r in REGISTRY.values() if r.kind in _KINDS and r.name not in _CHOOSY and r.samples]
-    values: list[Value] = []
-    inputs: list[Value] = []
+@dataclass
+class Tally:
+    """What was looked at in a run of the fuzzer."""
 
-    def placeholder(spec):
-        value = Value(input_node(f"x{len(inputs)}", spec))
-        inputs.append(value)
-        values.append(value)
-        return value
+    graphs: int = 0
+    nodes: int = 0
+    ops: Counter = field(default_factory=Counter)
+    compiled: int = 0
+    programs: int = 0
+    elements: int = 0  # compared with the interpreter
+    elements_skipped: int = 0  # the noise is as large as the value
+    slopes: int = 0  # gradients compared with differences
+    slopes_skipped: Counter = field(default_factory=Counter)
 
-    while len(values) - len(inputs) < nodes:
-        record = records[rng.integers(len(records))]
-        sample = record.samples[rng.integers(len(record.samples))]
-        specs = specs_of(sample_arrays(sample))
-        node = None
-        for _ in range(_TRIES):
-            chosen = [_pick(rng, values, spec) for spec in specs]
-            if all(chosen):
-                node = _made(record.name, chosen, sample.attrs)
-            if node is not None:
-                break
-        if node is None and (not values or rng.random() < 0.3):
-            node = make_node(record.name, [placeholder(spec) for spec in specs], sample.attrs)
-        if node is not None:
-            values.extend(v for v in node.outputs if v.spec.size != 0)
-    used = {v.node.id for value in values for v in value.node.inputs}
-    outputs = [v for v in values if v.node.id not in used and v.node.op != "input"]
-    return Graph(f"fuzz_{seed}", inputs, outputs)
+    def __str__(self):
+        least = sorted((n, op) for op, n in self.ops.items())[:4]
+        return (
+            f"{self.graphs} graphs, {self.nodes} nodes; least used ops: {', '.join(f'{op} {n}' for n, op in least)}; "
+            f"gradients: {self.slopes} compared with differences, skipped: {dict(self.slopes_skipped)}; {self.compiled} compiled, "
+            f"{self.programs} runs on threads, {self.elements} elements compared, {self.elements_skipped} lost in noise"
+        )
 
 
-def _pick(rng, values, spec):
-    fitting = [v for v in values if v.dtype == spec.dtype]
-    return fitting[rng.integers(len(fitting))] if fitting else None
+def fuzz(seed: int, ops: int = 10, compiled: bool = False, tally: Tally | None = None) -> None:
+    """Checks one random graph. A failure is cut down to the fewest nodes that show it, and ends with a reproducer.
 
-
-def _made(op, inputs, attrs):
+    Args:
+        seed: of the graph.
+        ops: how many ops are drawn; what fits their operands to them and the gradients come on top.
+        compiled: compile and run it, too.
+        tally: is added to.
+    """
+    tally = Tally() if tally is None else tally
+    fuzzed = random_graph(seed, ops)
+    tally.graphs += 1
+    tally.nodes += len(fuzzed.graph.nodes)
+    tally.ops.update(coverage([fuzzed.graph]))
     try:
-        node = make_node(op, inputs, attrs)
-    except (GraphKerasError, IndexError, TypeError):
-        return None
-    small = all(s.size <= 4096 for s in node.specs)
-    return node if small else None
+        check_graph(fuzzed.graph, fuzzed.runs, fuzzed.variables, compiled, tally)
+    except Exception as error:
+        text = f"seed {seed}: {error}\n\n" + shrunk(fuzzed, compiled)
+        raise AssertionError(text) from error
+    problem = check_slope(fuzzed, tally)
+    if problem:
+        raise AssertionError(f"seed {seed}: {problem}\n\nfrom graphkeras.testing.fuzz import fuzz\nfuzz({seed}, ops={ops})\n\n{fuzzed.forward}")
 
 
-def check_graph(graph: "Graph | str", seed: int = 0, compiled: bool = False) -> None:
+# ---- checks -----------------------------------------------------------------------------------------------------------
+
+
+def check_graph(
+    graph: "Graph | str",
+    runs: "Sequence[Sequence[np.ndarray]] | None" = None,
+    variables: Mapping[str, np.ndarray] | None = None,
+    compiled: bool = False,
+    tally: Tally | None = None,
+    seed: int = 0,
+) -> None:
     """Raises AssertionError where a graph breaks what holds for every graph.
-
-    It verifies; its text reads back to itself; passes that may change nothing change no bit; with `compiled`, fused, strict and
-    eager runs agree.
 
     Args:
         graph: the graph, or its text.
-        seed: of the inputs.
+        runs: lists of arguments; one program serves them all. Random ones by default.
+        variables: arrays by name.
         compiled: compile and run it, too.
+        tally: is added to.
+        seed: of random arguments.
     """
-    graph = parse_graph(graph) if isinstance(graph, str) else graph
+    variables = variables or {}
+    live = {name: Variable(array, name=name) for name, array in variables.items()}
+    graph = _alive(graph, live)
+    tally = Tally() if tally is None else tally
     verify(graph)
-    difference = diff(graph, parse_graph(print_graph(graph), constants=constants_of(graph)))
+    difference = diff(graph, parse_graph(print_graph(graph), constants_of(graph), _references(live)))
     if difference:
         raise AssertionError(f"the text of the graph is another graph:\n{difference}")
-    arrays = random_inputs(graph, np.random.default_rng(seed))
+    if runs is None:
+        from graphkeras.testing.rules import random_inputs
+
+        runs = [random_inputs(graph, np.random.default_rng(seed))]
     simple, _ = run(graph, JOINT, numeric={"exact"}, verify=True)
-    numeric = "rounding" if any(n.op in _ORDER_MATTERS for n in graph.nodes) else "exact"
-    for i, (a, b) in enumerate(zip(evaluate(graph, arrays)[0], evaluate(simple, arrays)[0], strict=True)):
-        problem = difference_of(a, b, numeric)
-        if problem:
-            raise AssertionError(f"passes change output {i}: {problem}\nafter the passes:\n{simple}")
+    final, _ = run(graph, WITH_GRADIENTS, verify=True)
+    exact = not _ORDER_MATTERS.intersection(ops_of(graph))
+    if not compiled:
+        runs = [runs[0], runs[-1]] if len(runs) > 2 else runs
+    bounds = [Bound(graph, arrays, variables) for arrays in runs]
+    for arrays, bound in zip(runs, bounds):
+        if exact:
+            for i, (a, b) in enumerate(zip(bound.results, _interpreted(simple, arrays, variables), strict=True)):
+                problem = difference_of(a, b, "exact") if a.dtype.kind != "c" else ""
+                if problem:
+                    raise AssertionError(f"passes change output {i}: {problem}\nafter the passes:\n{simple}")
+        for passed, what in ((simple, "exact passes change"), (final, "passes change")):
+            problem = bound.problem(_interpreted(passed, arrays, variables))
+            if problem:
+                raise AssertionError(f"{what} {problem}\nafter the passes:\n{passed}")
     if compiled:
-        check_program(graph, arrays, units=64 * terms_of(graph), what=graph.name)
+        _check_programs(final, runs, live, variables, bounds, tally)
+    for bound in bounds:
+        tally.elements += bound.compared
+        tally.elements_skipped += bound.skipped
 
 
-def fuzz(seed: int, nodes: int = 12, compiled: bool = False) -> None:
-    """One random graph. A failure is cut down to the first node that shows it, with a reproducer."""
-    graph = random_graph(seed, nodes)
+def _interpreted(graph, arrays, variables):
+    return results_of(graph, run_nodes(graph, arrays, variables))
+
+
+def _check_programs(graph, runs, live, variables, bounds, tally):
+    from graphkeras.runtime.program import Program
+
+    tally.compiled += 1
+    fused, strict = Program(graph), Program(graph, fuse=False)
+    written = [n.attrs["variable"].name for n in graph.effects if n.op == "assign_variable"]
+
+    def results(program, arrays, threads):
+        for name, variable in live.items():
+            variable.assign(variables[name])
+        tally.programs += 1
+        outputs = program(*arrays, threads=threads)
+        return outputs + [np.array(live[name].numpy()) for name in written]
+
+    for arrays, bound in zip(runs, bounds):
+        expected = results(fused, arrays, 1)
+        others = [(strict, n, f"strict on {n} threads") for n in THREADS] + [(fused, n, f"compiled on {n} threads") for n in THREADS[1:]]
+        for program, threads, name in others:
+            for i, (a, b) in enumerate(zip(expected, results(program, arrays, threads), strict=True)):
+                if a.tobytes() != b.tobytes():
+                    raise AssertionError(f"output {i}: {name} differs from compiled on one\n{a!r}\n{b!r}\n{graph}")
+        problem = bound.problem(expected)
+        if problem:
+            raise AssertionError(f"compiled and interpreted runs differ: {problem}\n{graph}")
+
+
+def check_slope(fuzzed: FuzzedGraph, tally: Tally, seed: int = 0) -> str:
+    """Compares the gradients with central differences along one random direction, all in double precision.
+
+    Returns:
+        What is wrong; empty where nothing is, or where the point is not smooth (which the tally counts).
+    """
+    if fuzzed.total is None or not fuzzed.sources:
+        tally.slopes_skipped["no gradient"] += 1
+        return ""
+    total, mapping = in_float64(Graph("total", fuzzed.graph.inputs, [fuzzed.total]))
+    sources = [mapping[s] for s in fuzzed.sources]
+    with tracing(TraceScope()):  # anew, for a rule may have rounded its constants to a narrow type
+        found = gradients([SymbolicTensor.wrap(total.outputs[0])], list(map(SymbolicTensor.wrap, sources)))
+    found = [as_value(g) for g in found]
+    long = Graph("slope", total.inputs, [*total.outputs, *found])
+    arrays = [a.astype(numpy_dtype(v.dtype)) for a, v in zip(fuzzed.runs[-1], long.inputs)]
+    rng = np.random.default_rng(seed)
+    directions = [rng.uniform(-1, 1, a.shape) if v in sources else None for a, v in zip(arrays, long.inputs)]
+    here = run_nodes(long, arrays, fuzzed.variables)
+    barriers = {v: here[v] for n in long.nodes if n.op == "stop_gradient" for v in n.outputs}
+
+    def at(step):
+        there = [a if d is None else a + step * d for a, d in zip(arrays, directions)]
+        return float(run_nodes(total, there, fuzzed.variables, known=dict(barriers))[total.outputs[0]])
+
+    along = dict(zip(long.inputs, directions))
+    slope = sum(float((here[g] * along[s]).sum()) for s, g in zip(sources, found))
     try:
-        check_graph(graph, seed, compiled)
-    except Exception as error:
-        smallest, problem = _smallest(graph, seed, compiled, error)
-        raise AssertionError(f"{problem}\n\n{reproducer(smallest, seed, compiled)}") from error
+        wide, narrow = ((at(h) - at(-h)) / (2 * h) for h in (_STEP, _STEP / 2))
+        sides = [(at(_STEP / 2) - at(0)) * 2 / _STEP, (at(0) - at(-_STEP / 2)) * 2 / _STEP]
+    except Exception as error:  # a step took an index out of its range, or a matrix out of its kind
+        tally.slopes_skipped[type(error).__name__] += 1
+        return ""
+    scale = max(1.0, abs(narrow))
+    if not np.isfinite([slope, wide, narrow]).all():
+        tally.slopes_skipped["not finite"] += 1
+    elif abs(wide - narrow) > _CURVED * scale or abs(sides[0] - sides[1]) > 0.1 * scale:
+        tally.slopes_skipped["not smooth"] += 1
+    else:
+        tally.slopes += 1
+        expected = (4 * narrow - wide) / 3
+        if abs(slope - expected) > _TOLERANCE * scale + abs(wide - narrow):
+            return f"the gradient gives the slope {slope!r}, differences give {expected!r}"
+    return ""
 
 
-def _smallest(graph, seed, compiled, error):
-    for node in graph.nodes:
-        reached = {v.node.id for n in Graph("part", graph.inputs, node.outputs).nodes for v in n.inputs}
-        part = Graph(graph.name, [v for v in graph.inputs if v.node.id in reached], node.outputs)
+# ---- smaller and smaller ----------------------------------------------------------------------------------------------
+
+
+def shrunk(fuzzed: FuzzedGraph, compiled: bool) -> str:
+    """The reproducer of a failing graph, with as few nodes as still fail."""
+
+    def failing(part, runs):
         try:
-            check_graph(part, seed, compiled)
-        except Exception as smaller:
-            return part, smaller
-    return graph, error
+            check_graph(part, runs, fuzzed.variables, compiled)
+        except Exception as error:
+            return str(error)
+        return ""
+
+    graph, runs = fuzzed.graph, fuzzed.runs
+    problem = failing(graph, runs)
+    if len(runs) > 1:
+        alone = [r for r in runs if failing(graph, [r])]
+        runs = alone[:1] or runs
+    known = [run_nodes(graph, arrays, fuzzed.variables) for arrays in runs]
+    for node in graph.nodes:  # the first node that shows it
+        part = _cut(graph, [] if node in graph.effects else node.outputs, [node] if node in graph.effects else [], ())
+        if message := failing(part, _arguments(part, known)):
+            graph, problem = part, message
+            break
+    ends, effects = graph.outputs, graph.effects
+    cuts: set[Value] = set()
+    tries = 0
+    last = {v.node.id for v in ends} | {n.id for n in effects}
+    candidates = [v for n in reversed(graph.nodes) if n.id not in last for v in n.outputs]
+    size = max(1, len(candidates) // 2)
+    while size and tries < _MOST_CUTS:  # ever smaller handfuls of values become inputs
+        for start in range(0, len(candidates), size):
+            more = cuts.union(candidates[start : start + size])
+            part = _cut(fuzzed.graph, ends, effects, more)
+            if len(part.nodes) >= len(graph.nodes):
+                continue
+            tries += 1
+            if message := failing(part, _arguments(part, known)):
+                cuts, graph, problem = more, part, message
+        size //= 2
+    variables = {v.name: fuzzed.variables[v.name] for v in graph.variables}
+    return f"{problem}\n\n{reproducer(graph, _arguments(graph, known), variables, compiled)}"
 
 
-def reproducer(graph: Graph, seed: int, compiled: bool) -> str:
+def _cut(graph: Graph, outputs, effects, cuts) -> Graph:
+    """The part of a graph that leads to some outputs, with some values as inputs of the same name in every cut."""
+    mapping = {v: Value(input_node(f"v{v.node.id}_{v.index}", v.spec)) for v in cuts}
+    known = dict(mapping)
+
+    def made(value):
+        if value not in known:
+            node = value.node
+            inputs = [made(v) for v in node.inputs]
+            new = node
+            if any(a != b for a, b in zip(inputs, node.inputs)):
+                new = make_node(node.op, inputs, node.attrs, origin=node.origin, subgraphs=node.subgraphs)
+            for old, fresh in zip(node.outputs, new.outputs):
+                known.setdefault(old, fresh)
+        return known[value]
+
+    ends, last = [made(v) for v in outputs], [made(Value(n)).node for n in effects]
+    everything = Graph("part", (), ends, last).nodes
+    reached = {v for n in everything for v in n.outputs}
+    inputs = [v for v in (*graph.inputs, *mapping.values()) if v in reached]
+    needed = frozenset().union(*map(node_symbols, everything)) - frozenset().union(*(dim_symbols(v.shape) for v in inputs))
+    if needed:  # nothing else gives the size of the batch
+        inputs.insert(0, graph.inputs[0])
+    part = Graph(graph.name, inputs, ends, last)
+    part.origins = {new: old for old, new in mapping.items()}
+    return part
+
+
+def _arguments(part, known):
+    origins = getattr(part, "origins", {})
+    return [[values[origins.get(v, v)] for v in part.inputs] for values in known]
+
+
+# ---- text -------------------------------------------------------------------------------------------------------------
+
+
+def reproducer(graph: Graph, runs, variables: Mapping[str, np.ndarray], compiled: bool) -> str:
     """Python code that runs the check on this graph again."""
-    text = print_graph(graph, inline=1 << 20)
-    return f'from graphkeras.testing.fuzz import check_graph\ncheck_graph("""\n{text}\n""", seed={seed}, compiled={compiled})'
+    lines = ",\n    ".join("[" + ", ".join(map(_literal, arrays)) + "]" for arrays in runs)
+    state = ", ".join(f"{name!r}: {_literal(array)}" for name, array in variables.items())
+    return (
+        "from graphkeras.testing.fuzz import array, check_graph\n"
+        f'check_graph("""\n{print_graph(graph, inline=1 << 20)}\n""", runs=[\n    {lines},\n], '
+        f"variables={{{state}}}, compiled={compiled})"
+    )
+
+
+def _literal(a: np.ndarray) -> str:
+    name = dtype_name(a.dtype)
+    if a.size <= _SHOWN and a.dtype.kind in "iub":
+        return f"array({name!r}, {a.shape}, {a.reshape(-1).tolist()})"
+    if a.size <= _SHOWN and is_float(name) and np.isfinite(a.astype(np.float64)).all():
+        return f"array({name!r}, {a.shape}, {a.reshape(-1).astype(np.float64).tolist()})"
+    return f"array({name!r}, {a.shape}, {base64.b64encode(zlib.compress(np.ascontiguousarray(a).tobytes(), 9)).decode()!r})"
+
+
+def array(dtype: str, shape: tuple, content: "list | str") -> np.ndarray:
+    """An array as reproducers write it: its elements, or its bytes, compressed."""
+    if isinstance(content, str):
+        return np.frombuffer(zlib.decompress(base64.b64decode(content)), numpy_dtype(dtype)).reshape(shape).copy()
+    return np.array(content).astype(numpy_dtype(dtype)).reshape(shape)
+
+
+def _references(live):
+    return {name: VariableRef(name, TensorSpec(v.shape, v.dtype), v) for name, v in live.items()}
+
+
+def _alive(graph, live):
+    """The graph with live variables in place of names."""
+    if isinstance(graph, Graph):
+        graph_text = print_graph(graph)
+        return parse_graph(graph_text, constants_of(graph), _references(live)) if live else graph
+    return parse_graph(graph, variables=_references(live))
+
+
+__all__ = ["Tally", "array", "check_graph", "check_slope", "fuzz", "random_graph", "reproducer"]

@@ -1,4 +1,5 @@
-"""Checks of one op record on one of its samples: what every registered op is held to."""
+"""Checks of one op record on one of its samples: what every registered op is held to. `compiled` has those that compile, `survey`
+runs all."""
 
 from collections.abc import Iterator
 
@@ -15,13 +16,18 @@ from graphkeras.ir.spec import TensorSpec
 from graphkeras.ir.text import constants_of, parse_graph, print_graph
 from graphkeras.ir.verify import verify
 from graphkeras.passes import POST_GRAD, run
+from graphkeras.testing import variations
+from graphkeras.testing.accuracy import EPSILON
 from graphkeras.testing.evaluate import evaluate, run_op
 from graphkeras.testing.gradients import check_gradients
-from graphkeras.trace import SymbolicTensor, TraceScope, apply, trace, tracing
+from graphkeras.trace import SymbolicTensor, TraceScope, apply, as_tensor, trace, tracing
 
-EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 # By definition its gradient is not that of its value.
 _BARRIERS = ("stop_gradient",)
+# Gradients of products with zeros among their factors take the square of that.
+_MOST_ELEMENTS = 1000
+# Some of their forms have no gradient, and say so.
+_PARTIAL = ("qr", "svd", "lu_factor")
 
 
 def cases() -> Iterator[tuple[str, int]]:
@@ -29,6 +35,11 @@ def cases() -> Iterator[tuple[str, int]]:
     for name, record in sorted(REGISTRY.items()):
         for number in range(len(record.samples)):
             yield name, number
+
+
+def all_samples(record: OpDef, count: int = variations.COUNT) -> list[Sample]:
+    """The hand-written samples of an op, and random ones."""
+    return [*record.samples, *variations.samples(record, count)]
 
 
 def sample_arrays(sample: Sample, seed: int = 0) -> list[np.ndarray]:
@@ -44,13 +55,21 @@ def specs_of(arrays) -> list[TensorSpec]:
 
 def sample_graph(record: OpDef, sample: Sample, arrays) -> Graph:
     """The op traced on placeholders."""
-    graph = trace(lambda *tensors: apply(record.name, *tensors, **sample.attrs), specs_of(arrays), name=record.name)
-    return verify(graph)
+    return verify(trace(call_of(record, sample), specs_of(arrays), name=record.name))
+
+
+def call_of(record: OpDef, sample: Sample, attrs=None):
+    """The function of tensors that a sample stands for."""
+    attrs = sample.attrs if attrs is None else attrs
+    return sample.call or (lambda *tensors: apply(record.name, *tensors, **attrs))
 
 
 def check_inference(record: OpDef, sample: Sample) -> None:
     """What is inferred is what the eager meaning gives, for known and for symbolic sizes."""
     arrays = sample_arrays(sample)
+    if sample.call is not None:
+        evaluate(sample_graph(record, sample, arrays), arrays)  # takes no result that does not have the spec of its node
+        return
     inferred = infer_specs(record.name, specs_of(arrays), sample.attrs)
     computed = tuple(specs_of(run_op(record.name, arrays, sample.attrs)))
     if inferred != computed:
@@ -76,7 +95,7 @@ def check_tracing(record: OpDef, sample: Sample) -> None:
     copies = [a.copy() for a in arrays]
     graph = sample_graph(record, sample, arrays)
     traced, _ = evaluate(graph, arrays)
-    eager = apply(record.name, *arrays, **sample.attrs)
+    eager = call_of(record, sample)(*map(as_tensor, arrays))
     for a, b in zip(traced, eager if isinstance(eager, tuple) else (eager,), strict=True):
         if a.tobytes() != np.asarray(b.array).tobytes():
             raise AssertionError(f"{record.name}: traced and eager results differ\n{a!r}\n{b!r}")
@@ -93,18 +112,24 @@ def check_sample_gradients(record: OpDef, sample: Sample, order: int = 2) -> Non
     """The vjp rule agrees with differences, and so does the gradient of the gradient; "no gradient" is said, or is zero."""
     arrays = sample_arrays(sample)
     floats = [a for a in arrays if is_float(dtype_name(a.dtype))]
-    if not floats or record.name in _BARRIERS:
+    if not floats or record.name in _BARRIERS or sum(a.size for a in arrays) > _MOST_ELEMENTS:
+        return
+    if sample.call is not None:
+        check_gradients(sample.call, arrays, order)
+        return
+    if isinstance(record.vjp, NoGradient) and not record.vjp.zero:
+        _check_refusal(record, call_of(record, sample), arrays)
         return
     results = [r for r in run_op(record.name, arrays, sample.attrs) if is_float(dtype_name(r.dtype))]
     if not all(np.isfinite(a.astype(np.float64)).all() for a in (*floats, *results)):
         return
     # Rounding to a narrow type has no slope that differences could see.
     attrs = {k: "float64" if k == "dtype" and is_float(v) else v for k, v in sample.attrs.items()}
-    fn = lambda *tensors: apply(record.name, *tensors, **attrs)
-    if isinstance(record.vjp, NoGradient) and not record.vjp.zero:
-        _check_refusal(record, fn, arrays)
-        return
-    check_gradients(fn, arrays, order)
+    try:
+        check_gradients(call_of(record, sample, attrs), arrays, order)
+    except GradientError:
+        if record.name not in _PARTIAL:
+            raise
 
 
 def _check_refusal(record, fn, arrays):
@@ -134,13 +159,6 @@ def check_expansion(record: OpDef, sample: Sample) -> None:
         problem = far_apart(want, got, units=64)
         if problem:
             raise AssertionError(f"{record.name}: expansion and meaning differ: {problem}\n{primitives}")
-
-
-def check_compiled(record: OpDef, sample: Sample) -> None:
-    """Compiled and strict results are the same bits for any number of threads, and lie within a bound of the eager ones."""
-    arrays = sample_arrays(sample)
-    graph = sample_graph(record, sample, arrays)
-    check_program(graph, arrays, units=16 * terms_of(graph), what=record.name)
 
 
 def check_program(graph: Graph, arrays, units: float, what: str) -> None:
@@ -191,6 +209,6 @@ def far_apart(want: np.ndarray, got: np.ndarray, units: float) -> str:
 
 
 __all__ = [
-    "cases", "check_compiled", "check_expansion", "check_inference", "check_program", "check_sample_gradients", "check_tracing",
-    "far_apart", "sample_arrays", "sample_graph", "specs_of", "terms_of",
+    "all_samples", "call_of", "cases", "check_expansion", "check_inference", "check_program", "check_sample_gradients",
+    "check_tracing", "far_apart", "sample_arrays", "sample_graph", "specs_of", "terms_of",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ import numpy as np
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.errors import ArgumentError
 from graphkeras.ir.node import ConstantArray, Value, VariableRef
-from graphkeras.ir.registry import make_node, op_def
+from graphkeras.ir.registry import DEFAULTS, make_node, op_def
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace.base import TensorBase
 from graphkeras.trace.recorders import recorders
@@ -78,6 +78,8 @@ def apply(op: str, *inputs, **attrs):
     """
     if op == "read_variable":
         return as_tensor(attrs["variable"].variable)
+    if op in DEFAULTS:
+        attrs = {**DEFAULTS[op], **attrs}
     for x in inputs:
         if type(x) is not Tensor:
             break

@@ -59,5 +59,6 @@ def standardize_data_format(data_format: str | None) -> str:
             "The `data_format` argument must be 'channels_first' or 'channels_last'.",
             got=repr(data_format),
             expected="'channels_first' or 'channels_last'",
+            mend="correct the name; None takes that of keras.config.image_data_format()",
         )
     return data_format

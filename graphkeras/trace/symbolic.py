@@ -9,8 +9,18 @@ from graphkeras.ir.origin import current_origin
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace.base import TensorBase
 from graphkeras.trace.naming import auto_name
+from graphkeras.trace.scope import current_scope
 
 BATCH = symbol("batch")
+_OUTSIDE = "; values come from calling a model or function that is built of it (a tensor kept from a trace that has ended has none)"
+
+
+class NoValueError(TraceError, ValueError):
+    """A symbolic tensor was to become a number or an array: a ValueError, as in Keras."""
+
+
+class NoIterationError(TraceError, NotImplementedError):
+    """A symbolic tensor was iterated over: a NotImplementedError, as in Keras."""
 
 
 def symbolic_shape(shape, prefix: str = "d") -> tuple:
@@ -84,46 +94,60 @@ class SymbolicTensor(TensorBase):
     def ndim(self) -> int:
         return len(self._value.spec.shape)
 
-    def _no_value(self, what: str):
-        raise TraceError(
+    def _no_value(self, what: str, mend: str, kind: type = TraceError):
+        raise kind(
             f"A symbolic tensor has no value, so {what} is not possible here.",
             got=f"{self!r} in {what}",
             expected="code that builds a graph: ops on tensors, no Python decisions on their values",
             where=str(current_origin()),
-            mend="use ops.cond / ops.where / ops.while_loop for decisions, ops.* for mathematics, "
-            "or run the model eagerly with run_eagerly=True",
+            mend=mend + ("; or run the model eagerly with run_eagerly=True" if current_scope() is not None else _OUTSIDE),
         )
 
     def __bool__(self):
-        self._no_value("bool() or `if`")
+        self._no_value(
+            "bool() or `if`",
+            "in place of `a if x > 0 else b` write ops.where(x > 0, a, b), or ops.cond(x > 0, lambda: a, lambda: b) "
+            "where only one side should run; in place of `while`, ops.while_loop",
+        )
 
     def __float__(self):
-        self._no_value("float()")
+        self._no_value("float()", "keep it a tensor: ops take it as it is", NoValueError)
 
     def __int__(self):
-        self._no_value("int()")
+        self._no_value("int()", "keep it a tensor, and cast it with ops.cast(x, 'int32')", NoValueError)
 
     def __index__(self):
-        self._no_value("use as a Python index")
+        self._no_value("use as a Python index", "index tensors with it (x[i], ops.take), and count with ops.fori_loop or ops.scan")
 
     def __array__(self, dtype=None, copy=None):
-        self._no_value("a NumPy function")
+        self._no_value(
+            "a NumPy function", "use the function of the same name in graphkeras.ops, or write the code with ops.*", NoValueError
+        )
 
     def numpy(self):
-        self._no_value(".numpy()")
+        self._no_value(".numpy()", "return it from the function, and look at the result", NoValueError)
+
+    def __format__(self, spec):
+        if spec:
+            self._no_value("formatting as a number", "return it from the function, and print the result")
+        return str(self)
 
     def __len__(self):
         if not self.ndim:
             raise TypeError("len() of a symbolic tensor of rank 0")
         if isinstance(self.spec.shape[0], Dim):
-            self._no_value("len() over a size known only when the program runs")
+            self._no_value("len() over a size known only when the program runs", "use ops.shape(x)[0]")
         return self.spec.shape[0]
 
     def __iter__(self):
         if not self.ndim:
             raise TypeError("iteration over a symbolic tensor of rank 0")
+        if current_scope() is None:
+            self._no_value("iteration", "use ops.unstack, ops.split or x[i]", NoIterationError)
         if isinstance(self.spec.shape[0], Dim):
-            self._no_value("iteration over a size known only when the program runs")
+            self._no_value(
+                "iteration over a size known only when the program runs", "use ops.scan, ops.map or ops.vectorized_map", NoIterationError
+            )
         return (self[i] for i in range(self.spec.shape[0]))
 
     def __repr__(self):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from graphkeras.ir.errors import TraceError
 from graphkeras.ir.graph import Graph, input_node
 from graphkeras.ir.node import Value
 from graphkeras.ir.spec import TensorSpec
@@ -26,7 +27,24 @@ def trace_call(function: Callable, specs: Sequence[TensorSpec], names: Sequence[
         structure = tree.map_structure(lambda leaf: None if leaf is None else as_value(leaf), result)
         effects = scope.effects()
     outputs = [leaf for leaf in tree.flatten(structure) if leaf is not None]
-    return Graph(name or getattr(function, "__name__", "f").strip("<>"), inputs, outputs, effects), structure
+    graph = Graph(name or getattr(function, "__name__", "f").strip("<>"), inputs, outputs, effects)
+    _require_own(graph)
+    return graph, structure
+
+
+def _require_own(graph: Graph) -> None:
+    """Raises TraceError where the graph needs a placeholder of somebody else's."""
+    for node in graph.nodes:
+        if node.op == "input":
+            user = next(n for n in graph.nodes if any(v.node is node for v in n.inputs)) if graph.users(Value(node)) else node
+            raise TraceError(
+                f"A symbolic tensor was used outside its trace: '{node.attrs['name']}' is no argument of '{graph.name}'.",
+                got=f"{node.specs[0]} made {node.origin or 'elsewhere'}, used by {user.op}",
+                expected="tensors that are arguments of the function, or were made in it",
+                where=str(user.origin),
+                mend="pass it to the function as an argument; do not keep symbolic tensors (in lists, attributes, closures) behind "
+                "the end of the call they belong to",
+            )
 
 
 def trace(function: Callable, specs: Sequence[TensorSpec], names: Sequence[str] | None = None, name: str = "") -> Graph:

@@ -1,6 +1,7 @@
 """Variable: state that outlives a call. Programs read and write its buffer in place."""
 
 import contextvars
+import itertools
 import math
 import threading
 from contextlib import contextmanager
@@ -48,6 +49,21 @@ def autocast_scope(dtype: str | None):
         yield
     finally:
         _autocast.reset(token)
+
+
+_changes = itertools.count(1)
+_last_change = 0
+
+
+def note_structure_change() -> None:
+    """Says that variables, or what holds them, are no longer those that they were."""
+    global _last_change
+    _last_change = next(_changes)
+
+
+def structure_version() -> int:
+    """A number that grows whenever a variable is made, begins or ceases to be trainable, or is added to a layer or taken from one."""
+    return _last_change
 
 
 class Variable(TensorBase):
@@ -127,6 +143,7 @@ class Variable(TensorBase):
                 expected=f"shape {tuple(shape)}",
             )
         self._adopt(array)
+        note_structure_change()
 
     def _as_array(self, value) -> np.ndarray:
         value = value.value if isinstance(value, Variable) else value
@@ -272,6 +289,7 @@ class Variable(TensorBase):
     @trainable.setter
     def trainable(self, value):
         self._trainable = bool(value)
+        note_structure_change()
 
     @property
     def aggregation(self):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from graphkeras.data.sources import ArraySource
-from graphkeras.trace import tree
+from graphkeras.trace import BATCH, tree
 from graphkeras.training.checks import check_labels
 from graphkeras.training.step import leaves_of
 
@@ -166,17 +166,12 @@ class PredictRunner(Runner):
         whole = source.num_batches >= source.available
         if compiled is None or not whole or self.callbacks.wants_batches("predict"):
             return None
-        values = compiled.program.graph.outputs
-        if not all(v.spec.rank and v.spec.shape[0] == _batch_of(compiled) for v in values):
+        if not all(spec.rank and spec.shape[0] == BATCH for spec in compiled.program.output_specs):
             return None
         epoch = compiled.program.epoch(leaves_of(source.data), batch_size=source.batch_size, collect=True)
         outputs = compiled.packed(epoch.run(None).outputs)
         compiled.program.keep_epoch(epoch)
         return outputs
-
-
-def _batch_of(compiled):
-    return compiled.program.graph.inputs[0].spec.shape[0]
 
 
 def _joined(*parts):

@@ -11,6 +11,7 @@ from graphkeras.ir.dtypes import dtype_name
 from graphkeras.ir.errors import LoweringError, TraceError
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace import BATCH, Tensor, Variable, convert_to_tensor, trace_call, tree
+from graphkeras.trace.variable import structure_version
 from graphkeras.training.checks import check_features
 
 _METHODS = {"train": "train_step", "test": "test_step", "predict": "predict_step"}
@@ -54,15 +55,31 @@ class CompiledStep:
     """A step traced for one structure, dtypes and sizes (but not the batch's) of its data.
 
     Args:
-        graph: the joint graph: forward, loss, metrics, backward, optimizer.
+        compiled: the graph of forward, loss, metrics, backward and optimizer, and its program.
         structure: what the step returned, with graph values as leaves.
-        reports: what the passes did.
-        program: the compiled graph.
+
+    Attributes:
+        program: runs the step.
     """
 
-    def __init__(self, graph, structure, reports, program):
-        self.graph, self.structure, self.reports, self.program = graph, structure, reports, program
+    def __init__(self, compiled, structure):
+        self.compiled, self.structure = compiled, structure
+        self.program = compiled.program
         self._packer = tree.packer(structure)
+
+    @property
+    def graph(self):
+        """The joint graph after all passes."""
+        return self.compiled.graph
+
+    @property
+    def reports(self):
+        """What the passes did."""
+        return self.compiled.reports
+
+    def report(self) -> str:
+        """Text: where the program came from, what each pass did and took, which fusions were declined."""
+        return self.compiled.report()
 
     def packed(self, outputs):
         """The program's outputs in the structure that the step returned."""
@@ -86,6 +103,7 @@ class Step:
     def __init__(self, model, mode):
         self.model, self.mode = model, mode
         self._cache: dict = {}
+        self._quick_key = self._known_key = None
         self._untraceable = False
 
     @property
@@ -122,17 +140,21 @@ class Step:
 
     def _state_key(self):
         """What of the model's state is baked into a trace: which variables are trained, and a learning rate that is code."""
-        model, optimizer = self.model, getattr(self.model, "optimizer", None)
+        model = self.model
         if self.mode != "train":
             return len(model._layers)
+        optimizer = getattr(model, "optimizer", None)
         rate = getattr(optimizer, "_learning_rate", None)
         rate = None if isinstance(rate, Variable) else id(rate)
-        return (tuple((id(v), v.trainable) for v in model.variables), id(optimizer), rate)
+        quick = (structure_version(), id(optimizer), rate, *map(id, model._layers))
+        if quick != self._quick_key:  # only then is there a reason to walk all variables
+            self._known_key = (tuple((id(v), v.trainable) for v in model.variables), id(optimizer), rate)
+            self._quick_key = quick
+        return self._known_key
 
     def _compile(self, data, leaves, execution):
-        from graphkeras.passes import pipeline
+        from graphkeras.runtime import program_cache
         from graphkeras.runtime.native_loop import prepare_cold_start
-        from graphkeras.runtime.program import Program
 
         prepare_cold_start()
         specs = [TensorSpec((BATCH, *a.shape[1:]), dtype_name(a.dtype)) for a in leaves]
@@ -143,8 +165,7 @@ class Step:
             return call_step(self.model, self.mode, with_leaves(data, tensors))
 
         graph, structure = trace_call(step, specs, _input_names(data), f"{self.mode}_step")
-        graph, reports = pipeline.run(graph, (*pipeline.JOINT, *pipeline.POST_GRAD))
-        return CompiledStep(graph, structure, reports, Program(graph, fuse=execution != "strict"))
+        return CompiledStep(program_cache.compiled(graph, fuse=execution != "strict"), structure)
 
     def eager(self, data):
         """Runs the step op by op on one batch of arrays; results are arrays in the structure that the step returned."""

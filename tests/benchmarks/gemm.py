@@ -2,20 +2,23 @@
 
     python -m tests.benchmarks.gemm [--peers PYTHON] [--rounds N]
 
-Every library runs in processes of its own, told to use one and then two threads; rounds alternate between libraries and the
-fastest round counts, so a disturbance in one does not favour the others. With bias and ReLU the kernel runs them as its
-epilogue, the others as they would be written. `peak` is a loop of nothing but fused multiply-adds in registers.
+Every library runs in a process of its own, told to use one and then two threads. The processes take turns of a few
+milliseconds, for a machine that others share changes its speed from second to second. Printed are the fastest turn of each,
+as GFLOP/s, and the median over the rounds of the kernel's rate over the library's in the same round. With bias and ReLU the
+kernel runs them as its epilogue, the others as they would be written. `peak` is a loop of nothing but fused multiply-adds in
+registers, which had its turns among the others.
 """
 
 import argparse
-import json
 import os
+import signal
+import statistics
 import subprocess
 import sys
 import time
 
-SHAPES = [(128, 784, 512), (1024, 1024, 1024), (32, 64, 64), (512, 128, 784)]  # (M, K, N)
-SECONDS = 0.25  # per measurement
+SHAPES = [(128, 784, 512), (6272, 288, 64), (1024, 1024, 1024), (32, 64, 64), (512, 128, 784)]  # (M, K, N)
+TURN = 6e-3  # seconds
 EPILOGUE = """
 def kernel(args, lo, hi, scratch):
     r = ptr_i64(lo); v = ptr_f32(r[0]); bias = ptr_f32(args[1]); y = ptr_f32(args[2])
@@ -31,6 +34,7 @@ def kernel(args, lo, hi, scratch):
         if n > 0:
             storen_f32(y, q + j, max(add(load_f32(v, p + j), loadn_f32(bias, j0 + j, n)), zero), n)
 """
+PEAK_LOOPS = 50_000
 PEAK = (
     "def kernel(args, lo, hi, scratch):\n    y = ptr_f32(args[1]); t = splat_f32(y, 0)\n"
     + "".join(f"    c{i} = splat_f32(y, {i})\n" for i in range(12))
@@ -41,13 +45,13 @@ PEAK = (
 
 
 def fastest(call):
-    """Best seconds a call, over batches long enough for the clock."""
+    """Best seconds a call within a turn, over batches long enough for the clock."""
     call()
     start = time.perf_counter()
     call()
-    batch = max(1, int(2e-3 / max(time.perf_counter() - start, 1e-7)))
+    batch = max(1, int(5e-4 / max(time.perf_counter() - start, 1e-7)))
     repeats = getattr(call, "repeats", 1)
-    best, end = float("inf"), time.perf_counter() + SECONDS
+    best, end = float("inf"), time.perf_counter() + TURN
     while time.perf_counter() < end:
         start = time.perf_counter()
         for _ in range(batch):
@@ -100,13 +104,13 @@ def kernel_calls(threads):
 
     start = time.perf_counter()
     sources = [gemm.source("f32"), EPILOGUE, PEAK]
-    loaded = load_kernels([KernelSource(text) for text in sources])  # kept, for the code goes with them
+    loaded = load_kernels([KernelSource(text) for text in sources])
     kernel, epilogue, peak = (k.address for k in loaded)
     team = Team(threads)
 
     def caller(address, block, slot, units, scratch_bytes, *alive):
         table = make_table([Row(address, block.ctypes.data, units)])
-        job = Job(table, slot, scratch_bytes=scratch_bytes, keep_alive=(block, *alive))
+        job = Job(table, slot, scratch_bytes=scratch_bytes, keep_alive=(loaded, block, *alive))
 
         def call():
             team.run(job, call.repeats)
@@ -115,68 +119,99 @@ def kernel_calls(threads):
         return call
 
     print(f"kernels ready in {time.perf_counter() - start:.2f} s", file=sys.stderr)
-    y, loops = np.zeros(256, np.float32), 200_000
-    seconds = fastest(caller(peak, *arguments(y), loops, 0, y))
-    print(f"peak {loops * 12 * 2 * gemm.LANES / seconds / 1e9:.0f} GFLOP/s on {threads} thread(s)", file=sys.stderr)
+    y = np.zeros(256, np.float32)
+    yield [caller(peak, *arguments(y), PEAK_LOOPS, 0, y)]
     for m, k, n in SHAPES:
         a, b, bias = operands(m, k, n)
         c = np.empty((m, n), np.float32)
         after, _ = arguments(bias, c, n)
         words = {"a": a, "b": b, "c": c, "m": m, "n": n, "k": k, "batch": 1, "a_row": k, "a_column": 1, "b_row": n}
         words |= {"b_column": 1, "c_row": n}
+        words["down"], words["across"] = gemm.grid(m, n, k)
         pair = []
-        for more in ({}, {"epilogue": epilogue, "epilogue_args": after}):
+        for more in ({}, {"epilogue": epilogue, "epilogue_args": after, "fetch_0": c}):
             filled = arguments(*({**words, **more}.get(name, 0) for name in gemm.ARGUMENTS[1:]))
-            call = caller(kernel, *filled, gemm.units(m, n), gemm.scratch_bytes(k), a, b, c, bias, after)
+            call = caller(kernel, *filled, gemm.units(m, n, k), gemm.scratch_bytes(k), a, b, c, bias, after)
             call.repeats = max(1, 10**8 // (m * k * n))
             pair.append(call)
-        yield pair
+            call()
         np.testing.assert_allclose(c, np.maximum(a @ b + bias, 0), atol=1e-2)
+        yield pair
 
 
-def measure(library, threads):
-    """Seconds of (plain, with bias and ReLU) for each shape, as JSON on the last line of standard output."""
+class Worker:
+    """A library's process, which measures a call when told its number."""
+
+    def __init__(self, python, library, threads):
+        variables = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+        environment = {**os.environ, **dict.fromkeys(variables, str(threads))}
+        environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), environment.get("PYTHONPATH", "")])
+        command = [python, __file__, "--serve", library, str(threads)]
+        self.process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process.stdout.readline()
+        self.process.send_signal(signal.SIGSTOP)
+
+    def seconds(self, number):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.write(f"{number}\n")
+        self.process.stdin.flush()
+        seconds = float(self.process.stdout.readline())
+        self.process.send_signal(signal.SIGSTOP)  # for idle threads of a pool spin, in the way of whose turn comes next
+        return seconds
+
+    def close(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def serve(library, threads):
+    """The process of a `Worker`: its calls in order of SHAPES, each plain and with bias and ReLU; the kernel's begin with the peak."""
     calls = {"numpy": numpy_calls, "torch": torch_calls, "kernel": kernel_calls}[library]
-    times = []
-    for pair in calls(threads):
-        times.append([fastest(call) for call in pair])
-    print(json.dumps(times), flush=True)
+    calls = [call for group in calls(threads) for call in group]
+    print("ready", flush=True)
+    for line in sys.stdin:
+        print(fastest(calls[int(line)]), flush=True)
 
 
-def spawn(python, library, threads):
-    variables = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-    environment = {**os.environ, **dict.fromkeys(variables, str(threads))}
-    command = [python, __file__, "--measure", library, str(threads)]
-    environment["PYTHONPATH"] = os.pathsep.join([os.getcwd(), environment.get("PYTHONPATH", "")])
-    out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return json.loads(out.splitlines()[-1])
+def compare(pythons, threads, rounds):
+    """Print the table for a number of threads."""
+    from graphkeras.lowering.cpu.target import LANES
+
+    workers = {library: Worker(python, library, threads) for library, python in pythons.items()}
+    peak_flop, peak = PEAK_LOOPS * 12 * 2 * LANES, []
+    print(f"{threads} thread(s), GFLOP/s (median ratio of the kernel to the library)")
+    for index, (m, k, n) in enumerate(SHAPES):
+        for variant, title in enumerate(("", " + bias + relu")):
+            times = {library: [] for library in workers}
+            for _ in range(rounds):
+                for library, worker in workers.items():
+                    times[library].append(worker.seconds(2 * index + variant + (library == "kernel")))
+                peak.append(workers["kernel"].seconds(0))
+            cells = []
+            for library, seconds in times.items():
+                ratio = statistics.median(other / own for own, other in zip(times["kernel"], seconds))
+                cells.append(f"{library} {2e-9 * m * k * n / min(seconds):6.1f}" + (f" ({ratio:.2f})" if library != "kernel" else ""))
+            print(f"  {f'{m} x {k} x {n}{title}':36s}" + "   ".join(cells), flush=True)
+    print(f"  {'peak':36s}fastest {1e-9 * peak_flop / min(peak):6.1f}   median {1e-9 * peak_flop / statistics.median(peak):6.1f}")
+    for worker in workers.values():
+        worker.close()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", help="a Python interpreter that can import torch")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        return measure(options.measure[0], int(options.measure[1]))
+    if options.serve:
+        return serve(options.serve[0], int(options.serve[1]))
     pythons = {"kernel": sys.executable, "numpy": sys.executable}
     if options.peers:
         pythons["torch"] = options.peers
-    for threads in (1, 2):
-        best = {}
-        for _ in range(options.rounds):
-            for library, python in pythons.items():
-                times = spawn(python, library, threads)
-                old = best.get(library, times)
-                best[library] = [[min(p) for p in zip(*rows)] for rows in zip(times, old)]
-        print(f"\n{threads} thread(s), GFLOP/s (ratio of the kernel to the library)")
-        for index, (m, k, n) in enumerate(SHAPES):
-            for variant, title in enumerate(("", " + bias + relu")):
-                rate = {library: 2e-9 * m * k * n / times[index][variant] for library, times in best.items()}
-                cells = [f"kernel {rate['kernel']:6.1f}"]
-                cells += [f"{library} {r:6.1f} ({rate['kernel'] / r:.2f})" for library, r in rate.items() if library != "kernel"]
-                print(f"  {f'{m} x {k} x {n}{title}':36s}" + "   ".join(cells))
+    for threads in options.threads:
+        compare(pythons, threads, options.rounds)
 
 
 if __name__ == "__main__":

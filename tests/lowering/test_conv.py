@@ -5,8 +5,8 @@ import pytest
 
 from graphkeras.ir import Graph, Value
 from graphkeras.ir.dims import symbol
-from graphkeras.lowering.cpu import conv_geometry
-from graphkeras.lowering.cpu.simd_types import strip_shapes
+from graphkeras.lowering.cpu import conv_geometry, conv_plan
+from graphkeras.lowering.cpu.simd_types import gather_shapes
 from graphkeras.lowering.cpu.target import LANES
 from graphkeras.runtime.program import Program
 from tests.lowering.kernels import call, compile_kernel, python_kernel
@@ -118,8 +118,11 @@ def test_gradient_of_a_variable_is_applied_in_the_epilogue():
 
 
 def test_convolution_of_rows_that_are_cut_in_pieces():
-    walked = conv_geometry.Walk(tuple(conv_geometry.geometry(_node((1, 1000, 3), (7, 3, 20), 3))), "f32")
-    assert walked.piece < 1000 and walked.block_rows() == 1 and not walked.is_inside()
+    words = (*conv_geometry.geometry(_node((1, 1000, 3), (7, 3, 20), 3)), 6, 16, 0)
+    walk = conv_geometry.Walk(words, "f32")
+    chosen = conv_plan.cut(walk)
+    assert chosen.images == chosen.rows == 1 and chosen.piece < 1000
+    assert walk.axes[2].count == [4, 5, 6, 7, 6, 5, 4] and walk.axes[2].first == [0, 0, 0, 0, 1, 2, 3]
 
 
 def _node(x, w, padding):
@@ -130,34 +133,42 @@ def _node(x, w, padding):
 
 STRIP = """
 def kernel(args, lo, hi, scratch):
-    gather_strip_T(ptr_i64(args[1]), ptr_i64(args[2]), args[3], args[4], 8, args[5], ptr_T(args[6]), args[7], 16, args[8])
+    gather_NAME_T(ptr_i64(args[1]), ptr_i64(args[2]), args[3], args[4], 8, args[5], ptr_T(args[6]), args[7], 16, args[8]MORE)
 """
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("name", ["strip", "narrow", "lanes", "taps"])
 @pytest.mark.parametrize(("segments", "count", "step"), [(3, 5, 1), (2, 4, 3), (0, 0, 1)])
-def test_strip(dtype, segments, count, step):
-    rows, vectors = strip_shapes(dtype, LANES)["tall"]
-    width, kind = vectors * LANES, {"f32": np.float32, "f64": np.float64}[dtype]
+def test_strip(dtype, name, segments, count, step):
+    rows, vectors = gather_shapes(dtype, LANES)["gather_" + name]
+    kind = {"f32": np.float32, "f64": np.float64}[dtype]
+    lanes = 2 * vectors * LANES + 3 if name in ("lanes", "taps") else 0
+    width = lanes or vectors * LANES
     rng = np.random.default_rng(0)
-    a = rng.normal(size=(rows, 40)).astype(kind)
-    b = rng.normal(size=(max(1, segments * count), width + 3)).astype(kind)
-    offsets = np.array([7, 0, 21], np.int64)
+    a = rng.normal(size=(rows, 40 + lanes)).astype(kind)
+    b = rng.normal(size=(20, width + 3)).astype(kind)
+    places = np.array([[7, 9], [0, 0], [21, 5]], np.int64)  # first cell in a, first row of b
+    table_of_segments = places * [1, width + 3]
     base = 8 // a.itemsize
     expected = np.zeros((rows, width))
     for s in range(segments):
         for q in range(count):
-            factors = a[:, base + offsets[s] + q * step].astype(float)
-            expected += factors[:, None] * b[s * count + q, :width]
+            at = base + places[s, 0] + q * step
+            factors = a[:, at : at + lanes] if lanes else a[:, at, None]
+            expected += factors.astype(float) * b[places[s, 1] + q, :width]
+    expected[-1] = expected[0]  # the last row is the first once more, as in a strip with few rows
     found = []
     for make in (compile_kernel, python_kernel):
         c = np.zeros((rows, width + 16), kind)
-        table = np.array([a[r].ctypes.data for r in range(rows)] + [c[r].ctypes.data for r in range(rows)], np.int64)
-        kernel = make(STRIP.replace("_T(", f"_{dtype}("))
+        order = [*range(rows - 1), 0]
+        table = np.array([a[r].ctypes.data for r in order] + [c[r].ctypes.data for r in order], np.int64)
+        text = STRIP.replace("NAME", name).replace("MORE", f", {lanes}" if lanes else "")
+        kernel = make(text.replace("_T(", f"_{dtype}("))
         for onto in (0, 1):
-            call(kernel, 0, 1, table, offsets, segments, count, step, b, width + 3, onto)
+            call(kernel, 0, 1, table, table_of_segments, segments, count, step, b, width + 3, onto)
         shift = 16 // a.itemsize
-        np.testing.assert_allclose(c[:, shift : shift + width], 2 * expected, rtol=1e-4, atol=1e-5)
-        assert not c[:, :shift].any() and not c[:, shift + width :].any()
+        np.testing.assert_allclose(c[:-1, shift : shift + width], 2 * expected[:-1], rtol=1e-4, atol=1e-5)
+        assert not c[:, :shift].any() and not c[:, shift + width :].any() and not c[-1].any()
         found.append(c.tobytes())
     assert found[0] == found[1]

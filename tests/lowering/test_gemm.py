@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from graphkeras.ir.dtypes import SHORT
 from graphkeras.lowering.cpu import gemm
 from graphkeras.lowering.cpu.simd_python import _fma_f32
 from tests.lowering.kernels import arguments, compile_kernel, python_kernel
@@ -29,14 +30,16 @@ def block(a, b, c, **more):
         strides[f"{name}_batch"] = elements[0] if array.ndim == 3 else 0
         strides[f"{name}_row"], strides[f"{name}_column"] = elements[-2:]
     sizes = {"m": a.shape[-2], "n": b.shape[-1], "k": a.shape[-1], "batch": len(c) if c.ndim == 3 else 1}
-    words = {"a": a, "b": b, "c": c, **sizes, **strides, **more}
+    down, across = gemm.grid(**sizes, a_column=strides["a_column"], heavy="fetch_0" in more, dtype=SHORT[str(a.dtype)])
+    words = {"a": a, "b": b, "c": c, "down": down, "across": across, **sizes, **strides, **more}
     return arguments(*(words.get(name, 0) for name in gemm.ARGUMENTS[1:]))
 
 
 def multiply(dtype, a, b, c, ranges=None, make=compile_kernel, **more):
     words, slot = block(a, b, c, **more)
     m, n, k = a.shape[-2], b.shape[-1], a.shape[-1]
-    count = gemm.units(m, n, len(c) if c.ndim == 3 else 1, dtype)
+    batch = len(c) if c.ndim == 3 else 1
+    count = gemm.units(m, n, k, batch, a.strides[-1] // a.itemsize, "fetch_0" in more, dtype)
     size = gemm.scratch_bytes(k, dtype, prologue_b="prologue_b" in more)
     scratch = np.full(size + 64 + 8, 0xAB, np.uint8)  # what is written past the end is seen
     start = -(-scratch.ctypes.data // 64) * 64
@@ -101,7 +104,7 @@ def test_batches_and_splits():
     a, b = operands("f32", 150, 70, 290, batch=(3,))
     expected = multiply("f32", a, b, np.empty((3, 150, 290), np.float32))
     np.testing.assert_allclose(expected, a @ b, atol=1e-4)
-    count = gemm.units(150, 290, 3)
+    count = gemm.units(150, 290, 70, 3)
     ranges = [(u, u + 1) for u in reversed(range(count))]
     assert multiply("f32", a, b, np.empty_like(expected), ranges).tobytes() == expected.tobytes()
     shared = multiply("f32", a, np.broadcast_to(b[:1], b.shape), np.empty_like(expected))
@@ -145,7 +148,7 @@ def test_epilogue_and_prologues(shape):
     fused |= {"prologue_b": prologue.compiled.address, "prologue_b_args": before_b}
     multiply("f32", a, b, c, **fused)
     assert c.tobytes() == np.maximum(plain + bias, np.float32(0)).tobytes()
-    for ranges in ([(u, u + 1) for u in range(gemm.units(m, n, 2))],):
+    for ranges in ([(u, u + 1) for u in range(gemm.units(m, n, k, 2))],):
         c[:] = 0
         multiply("f32", a, b, c, ranges, **fused)
         assert c.tobytes() == np.maximum(plain + bias, np.float32(0)).tobytes()
@@ -158,8 +161,25 @@ def test_runs_as_plain_python():
         assert multiply("f32", a, b, np.empty((m, n), np.float32), make=python_kernel).tobytes() == compiled.tobytes()
 
 
-def test_tiles_cover_the_result():
-    for m, n in [(1, 1), (128, 512), (1024, 1024), (513, 784), (6272, 64)]:
-        rows, columns = gemm.tile(m, n)
-        assert rows <= gemm.ROWS and columns <= gemm.COLUMNS
-        assert gemm.units(m, n, 5) == 5 * -(-m // rows) * -(-n // columns)
+def test_fetching_changes_no_value():
+    a, b = operands("f32", 200, 70, 290)
+    bias, other = np.zeros(290, np.float32), np.empty((200, 290), np.float32)
+    epilogue, c = compile_kernel(EPILOGUE), np.empty((200, 290), np.float32)
+    after, _ = arguments(bias, c, 290, 0)
+    fused = {"epilogue": epilogue.compiled.address, "epilogue_args": after}
+    expected = multiply("f32", a, b, c, **fused).copy()
+    c[:] = 0
+    assert gemm.units(1024, 290, 70, heavy=True) > gemm.units(1024, 290, 70)
+    multiply("f32", a, b, c, **fused, fetch_0=c, fetch_1=other)
+    assert c.tobytes() == expected.tobytes()
+
+
+def test_tiles_are_enough_and_fit_the_scratch():
+    width = gemm.LANES * 2
+    for m, n, k, least in [(1, 1, 9, 1), (128, 512, 784, 8), (1024, 1024, 99, 32), (513, 784, 9, 16), (6272, 64, 288, 44), (128, 10, 512, 4)]:
+        for a_column in (1, m):
+            down, across = gemm.grid(m, n, k, 1, a_column)
+            assert gemm.units(m, n, k, 5, a_column) % 5 == 0
+            assert -(-m // down) <= gemm.ROWS and -(-n // across) <= gemm.COLUMNS + width
+            assert down * across >= least or a_column != 1
+    assert gemm.units(0, 5, 3) == gemm.units(5, 0, 3) == 0

@@ -7,6 +7,7 @@ import pytest
 from graphkeras import GradientTape, Input, KerasTensor, Model, Sequential, function, layers, ops
 from graphkeras.ir.errors import ArgumentError, GraphError, ShapeError, UnknownNameError
 from graphkeras.models import Functional, clone_model, model_from_json
+from graphkeras.trace.naming import reset_names
 
 RNG = np.random.default_rng(0)
 
@@ -92,6 +93,7 @@ def test_ops_and_operators_become_operations():
 
 
 def test_edges():
+    reset_names()
     x = Input((4,), name="x")
     h = layers.Dense(4, name="d")(x)
     model = Model(x, layers.Add(name="a")([h, h * 2.0]))

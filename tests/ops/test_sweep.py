@@ -1,26 +1,27 @@
-"""Every registered op on every one of its samples: a new op is tested on the day it is registered."""
+"""Every registered op on its hand-written samples and on random ones: a new op is tested on the day it is registered.
+
+`python -m graphkeras.testing.survey` does all of the slow part, and prints the largest errors.
+"""
 
 import re
 
+import numpy as np
 import pytest
 
 import graphkeras.ops  # noqa: F401  (fills the registry)
 from graphkeras.ir import REGISTRY, ErrorSample, infer_specs
-from graphkeras.testing import sweep
+from graphkeras.testing import survey, sweep, variations
+from graphkeras.testing.accuracy import family
+from graphkeras.testing.compiled import check_compiled
 
 CASES = list(sweep.cases())
 COMPOSITES = [case for case in CASES if REGISTRY[case[0]].kind == "composite"]
-# Each sample of each op is a kernel or two to compile: three of each op are part of the quick run, all of the slow one.
-COMPILED = [
-    pytest.param(*case, marks=[pytest.mark.slow] if case[1] >= 3 else [])
-    for case in CASES
-    if REGISTRY[case[0]].kind not in ("host", "control")
-]
 ERRORS = [(name, i) for name, record in sorted(REGISTRY.items()) for i in range(len(record.errors))]
-# Its gradient at a zero is right, but not the gradient of that: the rule tells zeros apart by comparisons, whose slope is zero.
-FIRST_ORDER_ONLY = {("reduce_prod", 8)}
 # Made by the tracer, with arguments of their own.
 WITHOUT_SAMPLES = {"input", "read_variable", "assign_variable", "layer_call"}
+SAMPLED = sorted(set(REGISTRY) - WITHOUT_SAMPLES)
+# Each sample of each op is a kernel or two to compile, each gradient a few graphs: the quick run takes a few of them.
+COMPILED_BY_HAND, COMPILED_AT_RANDOM, GRADIENTS_AT_RANDOM = 3, 1, 4
 
 
 @pytest.mark.parametrize(("name", "number"), CASES)
@@ -35,8 +36,7 @@ def test_tracing(name, number):
 
 @pytest.mark.parametrize(("name", "number"), CASES)
 def test_gradients(name, number):
-    order = 1 if (name, number) in FIRST_ORDER_ONLY else 2
-    sweep.check_sample_gradients(REGISTRY[name], REGISTRY[name].samples[number], order)
+    sweep.check_sample_gradients(REGISTRY[name], REGISTRY[name].samples[number])
 
 
 @pytest.mark.parametrize(("name", "number"), COMPOSITES)
@@ -44,9 +44,35 @@ def test_expansion(name, number):
     sweep.check_expansion(REGISTRY[name], REGISTRY[name].samples[number])
 
 
-@pytest.mark.parametrize(("name", "number"), COMPILED)
-def test_compiled(name, number):
-    sweep.check_compiled(REGISTRY[name], REGISTRY[name].samples[number])
+@pytest.mark.parametrize("name", SAMPLED)
+def test_random_samples(name):
+    record = REGISTRY[name]
+    for number, sample in enumerate(variations.samples(record)):
+        sweep.check_inference(record, sample)
+        sweep.check_tracing(record, sample)
+        if record.kind == "composite":
+            sweep.check_expansion(record, sample)
+        if number < GRADIENTS_AT_RANDOM:
+            sweep.check_sample_gradients(record, sample)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLED)
+def test_random_gradients(name):
+    for sample in variations.samples(REGISTRY[name]):
+        sweep.check_sample_gradients(REGISTRY[name], sample)
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_compiled(name):
+    record = REGISTRY[name]
+    check_compiled(record, [*record.samples[:COMPILED_BY_HAND], *variations.samples(record, COMPILED_AT_RANDOM)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLED)
+def test_all_compiled(name):
+    check_compiled(REGISTRY[name], survey.compiled_samples(REGISTRY[name]))
 
 
 @pytest.mark.parametrize(("name", "number"), ERRORS)
@@ -57,6 +83,34 @@ def test_errors(name, number):
     assert re.search(r"^  got: ", str(caught.value), re.MULTILINE)
 
 
-def test_every_op_has_samples():
-    without = {name for name, record in REGISTRY.items() if not record.samples and record.kind != "control"}
-    assert without <= WITHOUT_SAMPLES  # sub-graphs are no sample: control flow is tested in test_control.py
+@pytest.mark.parametrize("name", SAMPLED)
+def test_random_samples_are_many_and_of_all_sizes(name):
+    record = REGISTRY[name]
+    assert record.samples or record.kind == "control"
+    inputs = [sweep.sample_arrays(sample) for sample in variations.samples(record)]
+    assert len(inputs) >= 20
+    if not inputs[0] or name == "random_bits":  # what they make has a size, given as an attribute
+        return
+    sizes = [a.size for arrays in inputs for a in arrays]
+    assert 0 in sizes and 1 in sizes and max(sizes) > 1
+    assert len({a.shape for arrays in inputs for a in arrays}) > 5
+    if name not in ("logical_not", "logical_and", "logical_or", "logical_xor", "reduce_any", "reduce_all"):
+        assert len({arrays[0].dtype for arrays in inputs if arrays[0].dtype != bool} | {a.dtype for a in inputs[0]}) > 1
+
+
+def test_random_samples_are_the_same_every_time():
+    for name in ("add", "conv", "qr"):
+        first, second = (variations.samples(REGISTRY[name]) for _ in range(2))
+        for a, b in zip(first, second, strict=True):
+            assert a.attrs == b.attrs
+            assert all(np.array_equal(x, y) for x, y in zip(sweep.sample_arrays(a), sweep.sample_arrays(b)))
+
+
+def test_the_survey_counts_per_family():
+    rows, failures = survey.survey(["tanh", "reduce_sum", "sort"], count=2)
+    assert not failures and set(rows) == {"elementwise", "reduction", "sorting"}
+    assert 0 < rows["elementwise"].ulps[0] <= 4 and rows["elementwise"].ulps[1] == "tanh"
+    assert 0 < rows["reduction"].share[0] <= 1 and rows["sorting"].ulps[0] == 0
+    lines = survey.table(rows).splitlines()
+    assert len(lines) == 5 and lines[1].startswith("elementwise") and "tanh" in lines[1]
+    assert family(REGISTRY["conv"]) == "convolution"

@@ -60,7 +60,7 @@ def test_names_do_not_enter_the_key_but_the_rest_does():
 @pytest.mark.parametrize("part", ["fingerprint", "numba", "emitters", "abi"])
 def test_key_follows_toolchain_and_machine(monkeypatch, part):
     key = KernelSource(SCALE_ADD).key
-    objects._toolchain.cache_clear()
+    objects.toolchain.cache_clear()
     if part == "fingerprint":
         monkeypatch.setattr("graphkeras.lowering.cpu.target.fingerprint", lambda: "another CPU")
     elif part == "abi":
@@ -70,7 +70,7 @@ def test_key_follows_toolchain_and_machine(monkeypatch, part):
     try:
         assert KernelSource(SCALE_ADD).key != key
     finally:
-        objects._toolchain.cache_clear()
+        objects.toolchain.cache_clear()
 
 
 def test_numba_version_is_read_without_importing_numba():

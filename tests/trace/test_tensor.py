@@ -56,7 +56,7 @@ def test_symbolic_tensor_has_no_value():
     for use in (bool, float, int, np.exp, len, list):
         with pytest.raises(TraceError, match="symbolic tensor has no value") as error:
             use(x)
-        assert "test_tensor.py" in str(error.value) and "ops.cond" in str(error.value)
+        assert "test_tensor.py" in str(error.value) and "mend:" in str(error.value)
     assert len(SymbolicTensor((4, 3))) == 4
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from graphkeras import Input, Model, Sequential, layers
 from graphkeras.ir.errors import ArgumentError
+from graphkeras.trace.naming import reset_names
 from graphkeras.utils.summary_utils import readable_memory_size
 
 
@@ -97,6 +98,7 @@ def test_sequential_before_and_after_build():
 
 
 def test_functional_with_branches():
+    reset_names()
     a, b = Input((3,), name="a"), Input((4,), name="b")
     hidden = layers.Dense(4, name="hidden")(layers.Concatenate(name="concatenate")([a, b]))
     assert summary(Model([a, b], hidden * 2.0, name="f"), line_length=60) == BRANCHED

@@ -35,6 +35,7 @@ EXPM1 = {
     ),
 }  # fmt: skip
 EXP_RANGE = {"f32": (-104.5, 89.0), "f64": (-746.0, 710.0)}  # beyond: 0 and inf
+EXP_NORMAL = {"f32": 87.0, "f64": 708.0}  # up to here, on both sides of zero, exp is a normal number
 
 # (2 atanh(s) - 2 s) / s**3 in z = s**2, for s = f / (2 + f), sqrt(1/2) <= 1 + f <= sqrt(2)
 LOG = {

@@ -36,7 +36,8 @@ class ColumnLowering:
 
     def lower(self) -> list[LoweredKernel]:
         if self._splits():
-            return [self._parts_kernel(), self._totals_kernel()]
+            parts = self.make_parts()
+            return [self._parts_kernel(parts), self.totals_kernel()]
         self._collect((FULL, REDUCED))
         w = self.w
         w.line("u = lo")
@@ -73,11 +74,15 @@ class ColumnLowering:
     def _chunk_count(self):
         return (self.count + CHUNK_ROWS - 1) // CHUNK_ROWS
 
-    def _parts_kernel(self):
+    def make_parts(self) -> dict:
+        """For each reduction a place for the results of all chunks, (outer, chunk, column)."""
+        self.parts = {key: self._temporary(key) for key in self.combines}
+        return self.parts
+
+    def _parts_kernel(self, parts):
         self._collect((FULL,))
         w = self.w
-        self.parts = {key: self._temporary(key) for key in self.combines}
-        pointers = {key: w.pointer(Address(part), self.combines[key].vector) for key, part in self.parts.items()}
+        pointers = {key: w.pointer(Address(part), self.combines[key].vector) for key, part in parts.items()}
         many = w.arg(self._chunk_count, "n")
         w.line("u = lo")
         with w.block("while u < hi:"):
@@ -99,7 +104,8 @@ class ColumnLowering:
             w.line("u += 1")
         return self._kernel(self.name + "_parts", self._blocks * self._chunk_count, flops=self.group.flops, bytes=self.group.bytes)
 
-    def _totals_kernel(self):
+    def totals_kernel(self) -> LoweredKernel:
+        """Adds up the chunks, in order."""
         self._collect((REDUCED,))
         w = self.w
         pointers = {key: w.pointer(Address(part), self.combines[key].vector) for key, part in self.parts.items()}

@@ -1,16 +1,18 @@
 """How a reduction accumulates: start values, one step, and the end of a row.
 
-The order of a sum is part of its meaning here: LANES running sums along a row (or one per column), restarted every CHUNK elements
-(CHUNK_ROWS rows), folded across lanes by a fixed tree, chunks added in order. It depends on the reduced shape alone.
+The order of a sum is part of its meaning here: along a row TURNS vectors of running sums take turns, so that no addition waits for
+the one before; they are restarted every CHUNK elements, added up and folded across lanes by a fixed tree, and chunks are added in
+order. Down columns there is one running sum each, restarted every CHUNK_ROWS rows. It depends on the reduced shape alone.
 """
 
 import math
 
 from graphkeras.ir.node import Node
 from graphkeras.lowering.cpu.source import FLOATING, HALF, Vec, Writer, short_dtype
+from graphkeras.schedule.space import CHUNK_ROWS
 
 CHUNK = 4096
-CHUNK_ROWS = 256
+TURNS = 2
 _STEP = {
     "reduce_sum": "add", "reduce_prod": "mul", "reduce_max": "max", "reduce_min": "min", "reduce_any": "or_", "reduce_all": "and_",
 }  # fmt: skip
@@ -32,6 +34,9 @@ def extreme(dtype: str, lowest: bool):
     if dtype in _UNSIGNED:
         return 0 if lowest else 2**bits - 1
     return -(2 ** (bits - 1)) if lowest else 2 ** (bits - 1) - 1
+
+
+__all__ = ["CHUNK", "CHUNK_ROWS", "TURNS", "Combine", "extreme"]
 
 
 class Combine:
@@ -93,10 +98,29 @@ class Combine:
         combined = f"{_STEP[self.op]}({running[0]}, {x.name})"
         return [combined if lanes is None else f"select(firstn({lanes}), {combined}, {running[0]})"]
 
+    def start(self, w: Writer) -> list[str]:
+        """Fresh names of the running vectors of a row, in turns where the order of taking things in does not matter otherwise."""
+        return [w.name("a") for _ in (self.slots if self.is_position else range(TURNS))]
+
+    def set_neutral(self, w: Writer, running: list[str]) -> None:
+        """Gives the running vectors of a row their start values."""
+        numbers = zip(self.neutral(), self.slots) if self.is_position else [(self.neutral()[0], self.vector)] * len(running)
+        for name, (number, dtype) in zip(running, numbers):
+            w.line(f"{name} = {w.literal(number, dtype).name}")
+
+    def take(self, w: Writer, running: list[str], x: Vec, index: str | None, lanes: str | None) -> None:
+        """Takes in the next vector of a row; the vector whose turn it was goes to the end."""
+        new = self.step(w, running, x, index, lanes)
+        new = new if self.is_position else [*running[1:], *new]
+        w.line(f"{', '.join(running)} = {', '.join(new)}")
+
     def across(self, w: Writer, running: list[str]) -> Vec:
         """The result of a row in every lane."""
         if not self.is_position:
-            return w.assign(f"{_ACROSS[self.op]}({running[0]})", self.vector)
+            total = running[0]
+            for other in running[1:]:
+                total = f"{_STEP[self.op]}({total}, {other})"
+            return w.assign(f"{_ACROSS[self.op]}({total})", self.vector)
         best, at = running
         top = w.assign(f"{'hmax' if self._lowest else 'hmin'}({best})", self.vector)
         found = w.assign(f"eq({best}, {top.name})", "b1")

@@ -20,7 +20,8 @@ of stacked results, carried values) are cells that the loop's own kernels set be
     branch 0 ... leave
     branch 1 ...
 
-Nothing is copied or allocated per step. The address of step i is `first` for i = 0, else that of the odd or the even steps plus
+Nothing is copied or allocated per step, and matrices that are the same in every step (the weights) are packed before the loop. The
+address of step i is `first` for i = 0, else that of the odd or the even steps plus
 i // 2 times a stride: scanned operands and stacked results move evenly; a carried value alternates between two places (or walks
 along its history, where that is kept) and starts at the initial value. Every jump looks at the error slot first, so an error ends
 all loops.
@@ -30,14 +31,17 @@ from dataclasses import dataclass, replace
 
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Value
+from graphkeras.lowering.cpu import gemm
 from graphkeras.lowering.cpu.indexing import copy_kernel
-from graphkeras.lowering.cpu.kernel import Address, BlockAddress, LoweredKernel, Moving, Temporary
+from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, LoweredKernel, Moving, Temporary
 from graphkeras.lowering.cpu.source import short_dtype
 from graphkeras.schedule.control import operand_counts
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import Layout, contiguous_strides
 
 _FOREVER = 1 << 62
+_FLOATS = ("f32", "f64")
+_KEPT_BYTES = 128 * 1024  # of a packed matrix that each thread's second cache holds from step to step
 _HEAD, _RECORD = 6, 5  # cells of the opening kernel before its records, and of each record
 _SET_ADDRESSES = """    k = 0
     while k < {loop}[5]:
@@ -161,6 +165,30 @@ def _branches(group, name, resolve, bodies):
     return result
 
 
+def _ids(schedules) -> set[int]:
+    """Ids of all nodes inside, at every level."""
+    found = set()
+    for schedule in schedules:
+        found.update(v.node.id for v in schedule.graph.inputs)
+        found.update(node.id for node in schedule.graph.nodes)
+        for group in schedule.groups:
+            found |= _ids(group.bodies)
+    return found
+
+
+def _down(m, n, wide):
+    return gemm.grid_of_rows(m, n, "f64" if wide else "f32")[0]
+
+
+def _across(m, n, wide):
+    return gemm.grid_of_rows(m, n, "f64" if wide else "f32")[1]
+
+
+def _tiles(m, n, wide):
+    down, across = gemm.grid_of_rows(m, n, "f64" if wide else "f32")
+    return down * across if m and n else 0
+
+
 class _Loop:
     def __init__(self, group, name, resolve, bodies):
         self.group, self.name, self.resolve, self.bodies = group, name, resolve, bodies
@@ -169,6 +197,7 @@ class _Loop:
         self.carries, self.scanned, _ = operand_counts(self.node)
         self.is_scan = self.node.op == "scan"
         self.moving: dict[Value, _Path] = {}
+        self.made = _ids(group.bodies)
         self.before: list[LoweredKernel] = []
         self._place_carries()
         if self.is_scan:
@@ -235,10 +264,36 @@ class _Loop:
         leave = _jump(group, f"{name}_next", _NEXT, (0, BlockAddress(enter), -back), region)
         copies = [self._copy(value) for value in group.outputs if value.index < self.carries]
         everything = [*inside, leave, *copies]
+        for kernel in inside:
+            self._pack_before(kernel)
         records = self._take_addresses(everything)
         enter.args = (0, 0, steps, back + 2, len(records) // _RECORD, *records)
         enter.until = everything[-1]
         return [*self.before, enter, *everything]
+
+    def _pack_before(self, kernel):
+        """Gives a product whose B is the same in every step that B in panels, which are made before the loop."""
+        dtype = next((d for d in _FLOATS if kernel.body == gemm.source(d)), None)
+        if dtype is None:
+            return
+        words = dict(zip(gemm.ARGUMENTS[1:], kernel.args, strict=True))
+        b, m, n, k, row, column = (words[name] for name in ("b", "m", "n", "k", "b_row", "b_column"))
+        fixed = isinstance(b, Address) and isinstance(b.source, Value) and b.source.node.id not in self.made
+        if not fixed or words["prologue_b"] != 0 or (words["batch"] != 1 and words["b_batch"] != 0):
+            return
+        if column == 1 and isinstance(row, int) and isinstance(k, int) and k * row * b.itemsize <= gemm.IN_PLACE_BYTES:
+            return  # read in place, and in the first cache already
+        panels, width = gemm.panels_of(n, dtype)
+        name = f"{kernel.name}_panels"
+        packed = Address(Temporary(name, k * panels * width * b.itemsize), 0, b.itemsize)
+        args = (b, packed, k, n, row, column)
+        cost = {"flops": 0, "bytes": 2 * k * n * b.itemsize}
+        self.before.append(LoweredKernel(name, self.group.kind, gemm.pack_source(dtype), args, panels, self.group, **cost))
+        words.update(b=packed, b_ready=1)
+        if all(isinstance(d, int) for d in (n, k)) and k * n * b.itemsize <= _KEPT_BYTES and words["batch"] == 1:
+            words.update({name: Computed(function, (m, n, dtype == "f64")) for name, function in (("down", _down), ("across", _across))})
+            kernel.units = Computed(_tiles, (m, n, dtype == "f64"))
+        kernel.args = tuple(words.values())
 
     def _copy(self, value) -> LoweredKernel:
         source = self.schedule.graph.inputs[value.index]

@@ -1,74 +1,51 @@
 """Kernel gradients of convolutions: dw[tap, c, o] = sum over places p of x[p at tap, c] * ct[p, o].
 
-The rows of the product are (tap, channel), its columns the filters, and the sum runs over places: in `gather_strip` the segments
-are rows of the image. Places are cut into blocks and blocks into chunks. A unit adds its chunk up, block after block, for some
-panels of filters; a second kernel adds the chunks and hands the result to what is fused behind.
+The rows of the product are (tap, channel), its columns the filters, and the sum runs over those places at which the tap meets the
+array: in `gather_strip` the segments are rows of the image. Places are cut into blocks and blocks into chunks. A unit adds its chunk
+up, block after block, for some panels of filters; a second kernel adds the chunks and hands the result to what is fused behind. For a
+depthwise convolution rows are taps, and vectors run over channels.
 
 Numbers: within a block every element is a sequential chain of fma from 0 over places, blocks are added in order within a chunk, and
 chunks in order. Blocks and chunks depend on the shapes of x and ct alone.
 """
 
+import numpy as np
+
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu.contraction import tile_kernel
 from graphkeras.lowering.cpu.conv_geometry import (
-    BLOCKS,
+    GEOMETRY,
     ITEM,
-    LOCATE,
-    PHASES,
     RECORD,
-    TAPS,
     Walk,
     computed,
     finished,
     geometry,
-    indented,
-    piece_of,
-    read_words,
+    parameters,
+    strip_of,
 )
+from graphkeras.lowering.cpu.conv_plan import gradient_cut, gradient_plan
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel, Temporary
+from graphkeras.lowering.cpu.simd_types import gather_shapes
 from graphkeras.lowering.cpu.source import short_dtype
+from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
 
 _CHUNKS = 16
 _CHUNK_BYTES = 4 * 1024 * 1024  # partial results of all chunks
-_PANELS = 4  # of a unit: so often a block is found (and copied, where it needs zeros) for 4 panels of filters
+_PANELS = 4  # of a unit
 _JOIN_ROWS = 8
 
-ARGUMENTS = ("x", "ct", "partial", "rows", "piece", "blocks_per_chunk", "panels_per_unit", "spread")
-
-CHUNKS = """\
-blocks = (total_rows + rows - 1) // rows * pieces
-chunks = max(1, (blocks + blocks_per_chunk - 1) // blocks_per_chunk)
-"""
-BLOCK = """\
-g0 = block // pieces * rows
-w0 = (block - block // pieces * pieces) * piece
-g1 = min(total_rows, g0 + rows)
-w1 = min(out_w, w0 + piece)
-"""
-
+ARGUMENTS = (
+    "x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "chunks", "all_panels",
+    "panels_per_unit", "per_group", "deep", "wide", "filters", "depth", "b_step", "step",
+)  # fmt: skip
 _GRADIENT = (
     "def kernel(args, lo, hi, scratch):\n"
-    + "".join(f"    {name} = args[{i}]\n" for i, name in enumerate(ARGUMENTS, 1))
-    + indented(read_words(1 + len(ARGUMENTS)) + BLOCKS + CHUNKS, 1)
+    + parameters(1, ARGUMENTS)
     + """\
-    if spread != channels:
-        pitch = spread
-        inside = 0
-    deep = channels // groups
-    wide = filters // groups
-    per_group = max(1, (wide + WIDTH - 1) // WIDTH)
-    all_panels = groups * per_group
-    depth = k_d * k_h * k_w * deep
-    full = (depth + TALL - 1) // TALL * TALL
-    offsets = ptr_i64(scratch + RECORD)
-    bases = ptr_i64(scratch + RECORD + rows * 8)
-    table_at = scratch + RECORD + rows * 16
-    table = ptr_i64(table_at)
-    dump = table_at + full * 16
-    packed_at = dump + WIDTH * ITEM
-    window = packed_at + rows * piece * WIDTH * ITEM
+    zero = const_T(0.0)
     for unit in range(lo, hi):
         chunk = unit % chunks
         q0 = unit // chunks * panels_per_unit
@@ -80,67 +57,70 @@ _GRADIENT = (
             to = ptr_T(goal)
             for e in range(0, (q1 - q0) * depth * WIDTH, LANES):
                 store_T(to, e, zero)
-        for block in range(first_block, end_block):
-"""
-    + indented(BLOCK + LOCATE, 3)
-    + """\
-            origin = bases[0]
-            for g in range(g1 - g0):
-                offsets[g] = (bases[g] - origin) // ITEM
-            origin += ((w0 * mul_w + off_w) // div_w) * pitch * ITEM
-            count = 0
-"""
-    + indented(PHASES, 3)
-    + indented(TAPS, 6)
-    + indented(
-        """\
-cell = origin + (td * step_d + th * step_h + tw * pitch) * ITEM
-for c in range(deep):
-    slot = count // TALL * (2 * TALL) + count % TALL
-    table[slot] = cell + c * ITEM
-    table[slot + TALL] = goal + count * WIDTH * ITEM
-    count += 1
-""",
-        12,
-    )
-    + """\
-            for more in range(count, full):
-                table[more // TALL * (2 * TALL) + more % TALL] = origin
-            onto = 1 if block > first_block else 0
-            places = (g1 - g0) * (w1 - w0)
+        for number in range(first_block, end_block):
+            turn = number // per_turn
+            block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
+            origin = x + turn * x_turn + block[0]
+            first = turn * places + block[1]
+            onto = 1 if number > first_block else 0
             for q in range(q0, q1):
                 group = q // per_group
                 j0 = (q - group * per_group) * WIDTH
-                n = min(WIDTH, wide - j0)
-                b_at = ct + ((g0 * out_w + w0) * filters + group * wide + j0) * ITEM
-                b_step = filters
-                if n < WIDTH or (depth > 64 and filters * ITEM % 256 == 0):
+                b_at = ct + (first * filters + group * wide + j0) * ITEM
+                if b_step == WIDTH:
                     source = ptr_T(b_at)
-                    to = ptr_T(packed_at)
-                    for p in range(places):
+                    to = ptr_T(scratch)
+                    for p in range(block[2]):
                         for j in range(0, WIDTH, LANES):
-                            v = zero
-                            if j + LANES <= n:
-                                v = load_T(source, p * filters + j)
-                            elif j < n:
-                                v = loadn_T(source, p * filters + j, n - j)
-                            store_T(to, p * WIDTH + j, v)
-                    b_at = packed_at
-                    b_step = WIDTH
+                            n = min(LANES, wide - j0 - j)
+                            store_T(to, p * WIDTH + j, loadn_T(source, p * filters + j, n) if n > 0 else zero)
+                    b_at = scratch
                 panel = ptr_T(b_at)
-                place = (q - q0) * depth * WIDTH * ITEM
-                for more in range(count, full):
-                    table[more // TALL * (2 * TALL) + more % TALL + TALL] = dump - place
-                for i in range(0, full, TALL):
-                    strip = ptr_i64(table_at + i * 16)
-                    gather_strip_T(strip, offsets, g1 - g0, w1 - w0, group * deep * ITEM, mul_w * pitch, panel, b_step, place, onto)
+                shift = origin + group * deep * ITEM
+                place = goal + (q - q0) * depth * WIDTH * ITEM
+                for c in range(block[3], block[4], 5):
+                    some = ptr_i64(plan + c * 8)
+                    rows = ptr_i64(plan + some[2])
+                    for s in range(some[1]):
+                        strip = ptr_i64(plan + some[0] + s * STRIP)
+                        STRIP_NAME(strip, rows, some[3], some[4], shift, step, panel, b_step, place, onto)
+"""
+)
+
+_TAP_ARGUMENTS = ("x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "filters",
+                  "depth", "step")  # fmt: skip
+_TAPS = (
+    "def kernel(args, lo, hi, scratch):\n"
+    + parameters(1, _TAP_ARGUMENTS)
+    + """\
+    zero = const_T(0.0)
+    for chunk in range(lo, hi):
+        goal = partial + chunk * depth * filters * ITEM
+        first_block = chunk * blocks_per_chunk
+        end_block = min(blocks, first_block + blocks_per_chunk)
+        if first_block >= end_block:
+            to = ptr_T(goal)
+            for e in range(0, depth * filters, LANES):
+                storen_T(to, e, zero, min(LANES, depth * filters - e))
+        for number in range(first_block, end_block):
+            turn = number // per_turn
+            block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
+            origin = x + turn * x_turn + block[0]
+            panel = ptr_T(ct + (turn * places + block[1]) * filters * ITEM)
+            onto = 1 if number > first_block else 0
+            for c in range(block[3], block[4], 5):
+                some = ptr_i64(plan + c * 8)
+                rows = ptr_i64(plan + some[2])
+                for s in range(some[1]):
+                    strip = ptr_i64(plan + some[0] + s * STRIP)
+                    gather_taps_T(strip, rows, some[3], some[4], origin, step, panel, filters, goal, onto, filters)
 """
 )
 
 JOIN_ARGUMENTS = ("partial", "y", "epilogue", "epilogue_args", "lines", "filters", "groups", "width", "chunks")
 _JOIN = (
     "def kernel(args, lo, hi, scratch):\n"
-    + "".join(f"    {name} = args[{i}]\n" for i, name in enumerate(JOIN_ARGUMENTS, 1))
+    + parameters(1, JOIN_ARGUMENTS)
     + """\
     wide = filters // groups
     per_group = max(1, (wide + width - 1) // width)
@@ -179,65 +159,58 @@ _JOIN = (
 )
 
 
-def block_rows(walk: Walk) -> int:
-    """Rows of a block."""
-    return walk.block_rows(wanted_units=1)
-
-
-def _blocks(walk: Walk) -> int:
-    return -(-walk.rows // block_rows(walk)) * -(-walk.out_w // walk.piece)
-
-
-def blocks_per_chunk(walk: Walk) -> int:
-    """Blocks of a chunk: as few as memory for their partial results allows."""
-    size_of_one = walk.panels * walk.depth * walk.width * ITEM[walk.dtype]
-    chunks = max(1, min(_CHUNKS, _CHUNK_BYTES // max(1, size_of_one), _blocks(walk)))
-    return max(1, -(-_blocks(walk) // chunks))
-
-
-def chunk_count(walk: Walk) -> int:
-    """Into how many sums the places are cut."""
-    return max(1, -(-_blocks(walk) // blocks_per_chunk(walk)))
-
-
-def _panels_per_unit(walk: Walk) -> int:
-    return min(walk.panels, _PANELS)
-
-
-def _units(walk: Walk) -> int:
-    return chunk_count(walk) * -(-walk.panels // _panels_per_unit(walk))
-
-
-def _spread(walk: Walk) -> int:
-    return walk.spread
-
-
-def _scratch(walk: Walk) -> int:
-    rows = block_rows(walk)
-    words = 2 * rows + 2 * (walk.depth + walk.tall)
-    return RECORD + 8 * words + ITEM[walk.dtype] * ((rows * walk.piece + 1) * walk.width + walk.window_elements(rows, walk.spread))
-
-
-def _partial_bytes(walk: Walk) -> int:
-    return chunk_count(walk) * walk.panels * walk.depth * walk.width * ITEM[walk.dtype]
-
 
 def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     """The kernel that adds up chunks, and the one that joins them."""
     node, resolve = group.space.tiled, group.space.resolve
     dtype = short_dtype(node.specs[0].dtype)
     (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
-    partial = Temporary(name + "_chunks", computed(_partial_bytes, dtype, node))
-    blocks = [computed(f, dtype, node) for f in (block_rows, piece_of, blocks_per_chunk, _panels_per_unit, _spread)]
-    main = LoweredKernel(
-        name, group.kind, finished(_GRADIENT, dtype),
-        (Address.of(x, x_at.offset), Address.of(ct, ct_at.offset), Address(partial), *blocks, *geometry(node)),
-        computed(_units, dtype, node), group, scratch=computed(_scratch, dtype, node), flops=group.flops, bytes=group.bytes,
+    words = dict(zip(GEOMETRY, geometry(node)))
+    deep, wide = words["channels"] // words["groups"], words["filters"] // words["groups"]
+    strip, shape = strip_of(dtype, wide)
+
+    def number(function):
+        return computed(function, dtype, node, shape)
+
+    partial = Temporary(name + "_chunks", number(_partial_bytes))
+    args = (
+        Address.of(x, x_at.offset), Address.of(ct, ct_at.offset), Address(partial),
+        *map(number, (_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _blocks_per_chunk, _chunks, _all_panels)),
+        *map(number, (_panels_per_unit, _panels_per_group)), deep, wide, words["filters"],
+        *map(number, (_depth, _b_step, _step)),
     )  # fmt: skip
-    return [main, *join(group, name, partial, Walk((), dtype).width, computed(chunk_count, dtype, node))]
+    text = finished(_GRADIENT, dtype, STRIP_NAME=f"{strip}_{dtype}", STRIP=16 * shape[0], WIDTH=shape[1])
+    main = LoweredKernel(
+        name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes
+    )  # fmt: skip
+    return [main, *_join(group, name, partial, shape[1], number(_chunks))]
 
 
-def join(group: Group, name: str, partial: Temporary, width, chunks: Computed) -> list[LoweredKernel]:
+def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
+    """The kernel that adds up chunks, and the one that joins them."""
+    node, resolve = group.space.tiled, group.space.resolve
+    dtype = short_dtype(node.specs[0].dtype)
+    (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
+    rows, _ = gather_shapes(dtype, LANES)["gather_taps"]
+    filters = node.specs[0].shape[-1]
+
+    def number(function):
+        return computed(function, dtype, node, (rows, 1))
+
+    partial = Temporary(name + "_chunks", number(_tap_partial_bytes))
+    args = (
+        Address.of(x, x_at.offset), Address.of(ct, ct_at.offset), Address(partial),
+        *map(number, (_tap_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _tap_blocks_per_chunk)), filters,
+        *map(number, (_taps, _step)),
+    )  # fmt: skip
+    main = LoweredKernel(
+        name, group.kind, finished(_TAPS, dtype, STRIP=16 * rows), args, number(_tap_chunks), group, flops=4 * group.flops,
+        bytes=group.bytes,
+    )  # fmt: skip
+    return [main, *_join(group, name, partial, filters, number(_tap_chunks))]
+
+
+def _join(group: Group, name: str, partial: Temporary, width, chunks: Computed) -> list[LoweredKernel]:
     """The kernel that adds chunks in order, after the one it hands its rows to."""
     node: Node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
@@ -256,3 +229,114 @@ def join(group: Group, name: str, partial: Temporary, width, chunks: Computed) -
         scratch=scratch, bytes=4 * node.specs[0].nbytes,
     )  # fmt: skip
     return [*kernels, kernel]
+
+
+# ---- what follows from a walk ---------------------------------------------------------------------------------------
+
+
+def _per_turn(walk: Walk) -> int:
+    return max(1, gradient_cut(walk).blocks(walk))
+
+
+def _blocks(walk: Walk) -> int:
+    chosen = gradient_cut(walk)
+    return chosen.blocks(walk) * chosen.turns(walk)
+
+
+def _whole(walk: Walk) -> int:
+    return walk.batch // gradient_cut(walk).images
+
+
+def _x_turn(walk: Walk) -> int:
+    """Bytes from one turn's first image to the next one's."""
+    return gradient_cut(walk).images * walk.in_d * walk.in_h * walk.in_w * walk.channels * ITEM[walk.dtype]
+
+
+def _turn_places(walk: Walk) -> int:
+    return gradient_cut(walk).images * walk.rows * walk.out_w
+
+
+def _depth(walk: Walk) -> int:
+    return walk.depth
+
+
+def _taps(walk: Walk) -> int:
+    return walk.taps
+
+
+def _step(walk: Walk) -> int:
+    """Elements from a place's cell to the next place's."""
+    return walk.mul_w * walk.channels
+
+
+def _all_panels(walk: Walk) -> int:
+    return walk.panels
+
+
+def _panels_per_group(walk: Walk) -> int:
+    return walk.panels // walk.groups
+
+
+def _panels_per_unit(walk: Walk) -> int:
+    return min(walk.panels, _PANELS)
+
+
+def _b_step(walk: Walk) -> int:
+    """ct is copied where panels are ragged, and where its rows would fall on the same sets of the cache for many strips."""
+    packed = walk.wide % walk.width or (walk.depth > 64 and walk.filters * ITEM[walk.dtype] % 256 == 0)
+    return walk.width if packed else walk.filters
+
+
+def _plan(walk: Walk) -> np.ndarray:
+    return gradient_plan(walk, walk.width, _b_step(walk), walk.deep)
+
+
+def _tap_plan(walk: Walk) -> np.ndarray:
+    return gradient_plan(walk, walk.channels, walk.channels, 1)
+
+
+def _chunked(walk: Walk, result_bytes) -> int:
+    """Blocks of a chunk: as few as memory for their partial results allows."""
+    chunks = max(1, min(_CHUNKS, _CHUNK_BYTES // max(1, result_bytes), _blocks(walk)))
+    return max(1, -(-_blocks(walk) // chunks))
+
+
+def _result_bytes(walk: Walk) -> int:
+    return walk.panels * walk.depth * walk.width * ITEM[walk.dtype]
+
+
+def _tap_result_bytes(walk: Walk) -> int:
+    return walk.taps * walk.channels * ITEM[walk.dtype]
+
+
+def _blocks_per_chunk(walk: Walk) -> int:
+    return _chunked(walk, _result_bytes(walk))
+
+
+def _tap_blocks_per_chunk(walk: Walk) -> int:
+    return _chunked(walk, _tap_result_bytes(walk))
+
+
+def _chunks(walk: Walk) -> int:
+    return max(1, -(-_blocks(walk) // _blocks_per_chunk(walk)))
+
+
+def _tap_chunks(walk: Walk) -> int:
+    return max(1, -(-_blocks(walk) // _tap_blocks_per_chunk(walk)))
+
+
+def _units(walk: Walk) -> int:
+    return _chunks(walk) * -(-walk.panels // _panels_per_unit(walk))
+
+
+def _scratch(walk: Walk) -> int:
+    chosen = gradient_cut(walk)
+    return chosen.images * chosen.rows * chosen.piece * walk.width * ITEM[walk.dtype]
+
+
+def _partial_bytes(walk: Walk) -> int:
+    return _chunks(walk) * _result_bytes(walk)
+
+
+def _tap_partial_bytes(walk: Walk) -> int:
+    return _tap_chunks(walk) * _tap_result_bytes(walk)

@@ -1,8 +1,7 @@
 """Which kernels a convolution or one of its gradients gets."""
 
-from graphkeras.lowering.cpu.conv import lower_convolution
-from graphkeras.lowering.cpu.conv_depthwise import is_depthwise, lower_depthwise, lower_depthwise_kernel_gradient
-from graphkeras.lowering.cpu.conv_kernel_gradient import lower_kernel_gradient
+from graphkeras.lowering.cpu.conv import is_depthwise, lower_convolution, lower_depthwise
+from graphkeras.lowering.cpu.conv_kernel_gradient import lower_depthwise_kernel_gradient, lower_kernel_gradient
 from graphkeras.lowering.cpu.kernel import LoweredKernel
 from graphkeras.schedule.groups import Group
 

@@ -329,7 +329,7 @@ class Emitter:
             return self.cast(dtype, self._signed("i64", x))
         half = self.const(x.dtype, 2.0**63)
         low, high = self._signed("i64", x), self._signed("i64", self.sub(x, half))
-        wide = self.select(self.lt(x, half), low, self.xor(high, self.const("i64", -(1 << 63))))
+        wide = self.select(self.ge(x, half), self.xor(high, self.const("i64", -(1 << 63))), low)  # NaN is below, as in numpy
         return Value(dtype, wide.ir)
 
     def _signed(self, dtype, x):

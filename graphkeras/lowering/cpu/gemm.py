@@ -16,7 +16,8 @@ of C is the sequential fma chain 0 + a0 b0 + a1 b1 ..., and the blocks' sums are
 below, so the bits depend on K alone: not on tiles, packing, threads or fusion.
 
 Plan (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008, with the roles of the caches as there):
-a unit is one tile of C of at most ROWS x COLUMNS. Units run down the columns, so that consecutive ones share the packed B.
+a unit is one tile of C of at most ROWS x COLUMNS, see `grid`. Units run down the columns, so that consecutive ones share the packed
+B. What the epilogue will read or write is fetched into the second cache while the sums are made.
 B is packed in panels as wide as the micro-kernel; A is read in place where k is contiguous and packed in strips otherwise.
 A B that fits the first cache whole, or meets few rows only, is read in place, too; a single row takes a wider strip.
 Ragged rows are computed by letting the last strip overlap the one before, ragged columns on a zero-padded panel; both then
@@ -30,8 +31,11 @@ ARGUMENTS = (
     "error", "a", "b", "c", "m", "n", "k", "batch",
     "a_batch", "a_row", "a_column", "b_batch", "b_row", "b_column", "c_batch", "c_row",
     "epilogue", "epilogue_args", "prologue_a", "prologue_a_args", "prologue_b", "prologue_b_args",
+    "down", "across", "fetch_0", "fetch_1", "fetch_2", "b_ready",
 )  # fmt: skip
-"""Names of the words of the argument block: addresses, sizes, element strides (A is (M, K), B is (K, N)), callbacks."""
+"""Names of the words of the argument block: addresses, sizes, element strides (A is (M, K), B is (K, N)), callbacks, the `grid` of
+tiles, addresses of arrays that the epilogue reads or writes (0 if there are less): dense ones of the shape of C; and 1 where `b` is
+the address of panels that `pack_source` has made."""
 
 INDEX = {name: index for index, name in enumerate(ARGUMENTS)}
 """From an argument's name to its place in the block."""
@@ -39,27 +43,39 @@ INDEX = {name: index for index, name in enumerate(ARGUMENTS)}
 K_BLOCK = {"f32": 512, "f64": 256}
 ROWS, COLUMNS = 144, 256
 _MANY_ROWS = 2 * ROWS  # fewer rows give few tiles, so these are made narrower to leave work for all threads
+_UNITS, _UNIT_MACS = 8, 1 << 17  # narrow results are cut into so many low tiles, if these have so many products to add
 _ITEM = {"f32": 4, "f64": 8}
 _SHAPES = {dtype: strip_shapes(dtype, LANES) for dtype in STRIP_DTYPES}
 _TALL, _LOW = (_SHAPES["f32"][kind][0] for kind in ("tall", "low"))
 _VECTORS = {dtype: shapes["tall"][1] for dtype, shapes in _SHAPES.items()}
 _KEPT_K = 2048  # up to this K the packed B of a column of tiles is kept for the tiles below
-_IN_PLACE_BYTES = 24 * 1024  # a B of this size stays in the first cache and is read in place
+IN_PLACE_BYTES = 24 * 1024  # a B of this size stays in the first cache and is read in place
 _IN_PLACE_ROWS = 2 * _TALL  # packing B does not pay for so few rows
 _RECORD = 64
 
 
-def _even(size, most, step):
-    """Tile edge: `size` in as few pieces of at most `most` as possible, equally large, rounded up to `step`."""
-    pieces = max(1, -(-size // most))
-    return max(step, _round_up(-(-size // pieces), step))
+def grid(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32"):
+    """How many tiles (down, across) an (m, n) result is cut into: whole strips and panels, as equal as can be.
+
+    Args:
+        a_column: as in ARGUMENTS. Where A must be packed first, tiles are wider.
+        heavy: whether the epilogue has arrays to fetch: then a tile and its share of them fit the second cache.
+    """
+    strips, panels = max(1, -(-m // _TALL)), max(1, -(-n // (_VECTORS[dtype] * LANES)))
+    long = k > _KEPT_K  # each tile packs its part of B anew
+    columns = COLUMNS if m > _MANY_ROWS else COLUMNS // 4 if m <= ROWS and (long or a_column == 1) else COLUMNS // 2
+    across = -(-panels * _VECTORS[dtype] * LANES // columns)
+    down = -(-strips * _TALL // (ROWS // 2 if heavy else ROWS))
+    while not long and batch * across * down < _UNITS and strips >= 4 * down and batch * m * n * k >= 2 * down * across * _UNIT_MACS:
+        down *= 2
+    return down, across
 
 
-def tile(m, n, dtype="f32"):
-    """Rows and columns of the tiles that an (m, n) result is cut into."""
-    width = _VECTORS[dtype] * LANES
-    columns = COLUMNS if m > _MANY_ROWS else COLUMNS // 2
-    return _even(m, ROWS, _TALL), _even(n, columns, width)
+def grid_of_rows(m, n, dtype="f32"):
+    """Tiles (down, across) of one step of a loop, with a B that is packed already: rows are halved, so that each of two threads finds in
+    its own cache what it has made in the step before."""
+    strips, panels = max(1, -(-m // _TALL)), max(1, -(-n // (_VECTORS[dtype] * LANES)))
+    return max(2 if strips >= 4 else 1, -(-strips * _TALL // ROWS)), -(-panels * _VECTORS[dtype] * LANES // COLUMNS)
 
 
 def k_blocks(k, dtype="f32"):
@@ -73,10 +89,10 @@ def _k_step(k, dtype):
     return _round_up(-(-k // blocks), LANES)
 
 
-def units(m, n, batch=1, dtype="f32"):
+def units(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32"):
     """Number of units of the kernel: its range is [0, units)."""
-    rows, columns = tile(m, n, dtype)
-    return batch * -(-m // rows) * -(-n // columns)
+    down, across = grid(m, n, k, batch, a_column, heavy, dtype)
+    return batch * down * across if m and n else 0
 
 
 def scratch_bytes(k, dtype="f32", prologue_b=False, callbacks=0):
@@ -107,18 +123,18 @@ def kernel(args, lo, hi, scratch):
     m = args[{m}]; n = args[{n}]; kk = args[{k}]
     a_row = args[{a_row}]; a_column = args[{a_column}]; b_row = args[{b_row}]; b_column = args[{b_column}]
     epilogue = args[{epilogue}]; prologue_a = args[{prologue_a}]; prologue_b = args[{prologue_b}]
-    rows = (m + {ROWS} - 1) // {ROWS}
-    rows = max(1, ((m + rows - 1) // max(1, rows) + {TALL} - 1) // {TALL}) * {TALL}
-    columns = {COLUMNS} if m > {MANY} else {COLUMNS} // 2
-    columns = (n + columns - 1) // columns
-    columns = max(1, ((n + columns - 1) // max(1, columns) + {WIDTH} - 1) // {WIDTH}) * {WIDTH}
-    down = (m + rows - 1) // rows
-    per_batch = down * ((n + columns - 1) // columns)
+    down = args[{down}]; across = args[{across}]
+    fetch_0 = args[{fetch_0}]; fetch_1 = args[{fetch_1}]; fetch_2 = args[{fetch_2}]
+    strips = (m + {TALL} - 1) // {TALL}
+    panels = (n + {WIDTH} - 1) // {WIDTH}
+    columns = (panels + across - 1) // across * {WIDTH}
+    per_batch = down * across
     kept = kk <= {KEPT_K} and down > 1
     a_rows = prologue_a != 0 or (a_column == 1 and m < {TALL} and m != {LOW})
     a_in_place = a_column == 1 and not a_rows
     a_packed = not a_rows and not a_in_place
-    b_in_place = prologue_b == 0 and b_column == 1 and (m <= {IN_PLACE_ROWS} or kk * b_row * {ITEM} <= {IN_PLACE_BYTES})
+    b_ready = args[{b_ready}]
+    b_in_place = b_ready == 0 and prologue_b == 0 and b_column == 1 and (m <= {IN_PLACE_ROWS} or kk * b_row * {ITEM} <= {IN_PLACE_BYTES})
     record = ptr_i64(scratch)
     corner = scratch + {RECORD}
     sums = corner + {CORNER}
@@ -134,10 +150,11 @@ def kernel(args, lo, hi, scratch):
         batch = unit // per_batch
         rest = unit - batch * per_batch
         tile_j = rest // down
-        i0 = (rest - tile_j * down) * rows
-        j0 = tile_j * columns
-        i1 = min(m, i0 + rows)
-        j1 = min(n, j0 + columns)
+        tile_i = rest - tile_j * down
+        i0 = strips * tile_i // down * {TALL}
+        j0 = panels * tile_j // across * {WIDTH}
+        i1 = min(m, strips * (tile_i + 1) // down * {TALL})
+        j1 = min(n, panels * (tile_j + 1) // across * {WIDTH})
         mc = i1 - i0
         nc = j1 - j0
         fresh = batch * n + j0 != packed
@@ -156,7 +173,9 @@ def kernel(args, lo, hi, scratch):
             sb = args[{b}] + (batch * args[{b_batch}] + k0 * b_row + j0 * b_column) * {ITEM}
             sbk = b_row
             sbn = b_column
-            if fresh or not kept or b_in_place:
+            if b_ready != 0:
+                b_block = args[{b}] + (k0 * panels * {WIDTH} + j0 * kc) * {ITEM}
+            elif fresh or not kept or b_in_place:
                 if prologue_b != 0:
                     record[0] = b_raw; record[1] = columns; record[2] = k0; record[3] = k0 + kc
                     record[4] = j0; record[5] = j1; record[6] = batch; record[7] = 0
@@ -213,6 +232,13 @@ def kernel(args, lo, hi, scratch):
                         pd = ptr_T(corner)
                         dl = {WIDTH}
                     onto = 1 if k0 > 0 and not edge else 0
+                    if fetch_0 != 0 and k0 + step >= kk:
+                        place = ((batch * m + i0 + i) * n + j0 + jp) * {ITEM}
+                        fetch_rows_T(ptr_T(fetch_0 + place), n)
+                        if fetch_1 != 0:
+                            fetch_rows_T(ptr_T(fetch_1 + place), n)
+                        if fetch_2 != 0:
+                            fetch_rows_T(ptr_T(fetch_2 + place), n)
                     if height == {TALL}:
                         strip_tall_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
                     else:
@@ -233,6 +259,36 @@ def kernel(args, lo, hi, scratch):
 """
 
 
+_PACK = """
+def kernel(args, lo, hi, scratch):
+    k = args[3]; n = args[4]; k_step = args[5]; n_step = args[6]
+    blocks = max(1, (k + {BLOCK} - 1) // {BLOCK})
+    step = ((k + blocks - 1) // blocks + {LANES} - 1) // {LANES} * {LANES}
+    padded = (n + {WIDTH} - 1) // {WIDTH} * {WIDTH}
+    first = lo * {WIDTH}
+    count = min(n, hi * {WIDTH}) - first
+    k0 = 0
+    while k0 < k:
+        kc = min(step, k - k0)
+        b = args[1] + (k0 * k_step + first * n_step) * {ITEM}
+        pack_panels_T(ptr_T(b), k_step, n_step, ptr_T(args[2] + (k0 * padded + first * kc) * {ITEM}), kc, count, 0)
+        k0 += step
+"""
+
+
+def pack_source(dtype="f32"):
+    """Canonical source of the kernel that packs a whole B for products with `b_ready`: a unit is a panel. Arguments: addresses of B and
+    of the panels, K, N, and B's strides along them."""
+    sizes = {"BLOCK": K_BLOCK[dtype], "LANES": LANES, "WIDTH": _VECTORS[dtype] * LANES, "ITEM": _ITEM[dtype]}
+    return _PACK.format(**sizes).replace("_T(", f"_{dtype}(")
+
+
+def panels_of(n, dtype="f32"):
+    """Number of panels of a B with N columns, and their width."""
+    width = _VECTORS[dtype] * LANES
+    return (n + width - 1) // width, width
+
+
 def source(dtype="f32"):
     """Canonical source of the kernel for one dtype."""
     item, vectors, block = _ITEM[dtype], _VECTORS[dtype], K_BLOCK[dtype]
@@ -241,10 +297,10 @@ def source(dtype="f32"):
     lower = f"left <= {2 * _LOW}" if _TALL > 2 * _LOW else f"left <= {_LOW} or left == {2 * _LOW}"
     rows = _rows_top() + _TALL
     sizes = {
-        "ROWS": ROWS, "MANY": _MANY_ROWS, "COLUMNS": COLUMNS, "TALL": _TALL, "LOW": _LOW, "LOWER": lower, "WIDTH": width,
+        "TALL": _TALL, "LOW": _LOW, "LOWER": lower, "WIDTH": width,
         "ROW_WIDTH": _SHAPES[dtype]["row"][1] * LANES,
         "LANES": LANES, "ITEM": item, "BLOCK": block, "KEPT_K": _KEPT_K, "IN_PLACE_ROWS": _IN_PLACE_ROWS,
-        "IN_PLACE_BYTES": _IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
+        "IN_PLACE_BYTES": IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
         "SUMS": rows * columns * item, "A_PACK": rows * (block + LANES) * item,
     }  # fmt: skip
     return _SOURCE.format(**sizes, **INDEX).replace("_T(", f"_{dtype}(")

@@ -21,6 +21,7 @@ from graphkeras.ir.dims import Dim
 from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
+from graphkeras.lowering.cpu import blas
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, LoweredKernel
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import Layout
@@ -90,7 +91,8 @@ class HostCall:
             plan = self._plans.get(sizes) or self._plan(sizes)
             addresses = iter(cells[_FIRST : _FIRST + self._places])
             inputs = [a if isinstance(a, np.ndarray) else a.at(next(addresses), False) for a in plan.inputs]
-            results = op_def(self.node.op).eager(*inputs, **plan.attrs)
+            with blas.one_thread():
+                results = op_def(self.node.op).eager(*inputs, **plan.attrs)
             for array, result in zip(plan.outputs, results if isinstance(results, tuple) else (results,), strict=True):
                 array.at(next(addresses), True)[...] = result
         except BaseException as error:  # Ctrl-C included: nothing may pass through native code

@@ -1,10 +1,13 @@
 """What lowering hands to the runtime: kernel source, and a description of its argument block."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Node, Value, VariableRef
-from graphkeras.schedule.groups import Group
+
+if TYPE_CHECKING:
+    from graphkeras.schedule.groups import Group
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,10 @@ class Moving:
 
 @dataclass(frozen=True)
 class Computed:
-    """Argument or size that a function finds from the sizes: `function(*dims with their values)`."""
+    """Argument or size that a function finds from the sizes: `function(*dims with their values)`.
+
+    As an argument it may be an array of 64-bit integers: its address is passed, and it lives as long as the binding.
+    """
 
     function: object
     dims: tuple
@@ -112,7 +118,7 @@ class LoweredKernel:
     body: str
     args: tuple
     units: object
-    group: Group
+    group: "Group"
     alignment: int = 1
     scratch: object = 0
     notes: dict = field(default_factory=dict)

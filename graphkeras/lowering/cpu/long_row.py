@@ -51,9 +51,9 @@ class LongRowLowering(RowLowering):
             self._row_start()
             nodes = self._wanted(0)
             self._splats_of(nodes)
-            running = {c.node.id: [w.name("a")] for c in self.combines}
+            running = {c.node.id: c.start(w) for c in self.combines}
             for combine in self.combines:
-                w.line(f"{running[combine.node.id][0]} = {w.literal(combine.neutral()[0], combine.vector).name}")
+                combine.set_neutral(w, running[combine.node.id])
             self._loop(0, nodes, self.combines, running, "e")
             for combine, pointer in zip(self.combines, pointers):
                 part = combine.across(w, running[combine.node.id])

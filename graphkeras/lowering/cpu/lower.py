@@ -1,7 +1,7 @@
 """Lowering: from a group of the schedule to its kernels."""
 
 from graphkeras.ir.errors import LoweringError
-from graphkeras.lowering.cpu import cumulative, indexing, pooling, segments, sorting
+from graphkeras.lowering.cpu import attention, cumulative, indexing, pooling, segments, sorting
 from graphkeras.lowering.cpu.column import lower_column
 from graphkeras.lowering.cpu.contraction import lower_contraction
 from graphkeras.lowering.cpu.control import lower_control
@@ -14,7 +14,10 @@ from graphkeras.lowering.cpu.row import lower_row
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.host import runs_on_host
 
-LOWERINGS = {**indexing.LOWERINGS, **sorting.LOWERINGS, **cumulative.LOWERINGS, **segments.LOWERINGS, **pooling.LOWERINGS}
+LOWERINGS = {
+    **indexing.LOWERINGS, **sorting.LOWERINGS, **cumulative.LOWERINGS, **segments.LOWERINGS, **pooling.LOWERINGS,
+    **attention.LOWERINGS,
+}  # fmt: skip
 """Ops with kernels of their own."""
 
 

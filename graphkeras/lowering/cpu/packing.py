@@ -13,6 +13,8 @@ WIDTH is the width of a panel, TALL and LOW are the heights of strips (`simd_typ
         a[i * m_step + q] to rows[i * row + q], for first <= i < m, and TALL rows of zeros behind them
     merge_corner_T(corner, c, c_row, m, n, onto)
         corner[i * WIDTH + j] to c[i * c_row + j], or onto it
+    fetch_rows_T(rows, row)
+        brings the lines at rows[i * row], for i < TALL, into the second cache
 """
 
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ PARAMETERS = {
     "pack_strips": "a m_step k_step strips k m",
     "pack_rows": "a m_step rows row k m first",
     "merge_corner": "corner c c_row m n onto",
+    "fetch_rows": "rows row",
 }
 POINTERS = ("a", "b", "c", "panels", "strips", "rows", "corner")
 """The parameters that are pointers; all others are integers."""
@@ -66,7 +69,7 @@ class _Counter:
 
 
 @contextmanager
-def _loop(e, start, end, step=1):
+def loop(e, start, end, step=1):
     """`while counter < end`, from `start`; yields the counter. Afterwards `counter.value` is where it stopped."""
     b = e.b
     with b.goto_entry_block():
@@ -95,7 +98,7 @@ def _down(b, x, step):
 
 def _fetch(e, dtype, row, count):
     """The lines of a row of `count` elements."""
-    with _loop(e, I64(0), count, _LINE * 8 // DTYPES[dtype].bits) as at:
+    with loop(e, I64(0), count, _LINE * 8 // DTYPES[dtype].bits) as at:
         memory.prefetch(e, e.b.gep(row, [at.value]))
 
 
@@ -103,29 +106,29 @@ def _pack_panels(e, dtype, source, k_step, n_step, panels, k, n, first):
     b, width = e.b, _width(dtype)
     dense = b.icmp_signed("==", n_step, I64(1))
     last = b.select(dense, _down(b, n, width), first)
-    with b.if_then(b.icmp_signed(">", last, first)), _loop(e, I64(0), k) as q:
+    with b.if_then(b.icmp_signed(">", last, first)), loop(e, I64(0), k) as q:
         row = b.gep(source, [b.mul(q.value, k_step)])
         panel = b.gep(panels, [b.mul(q.value, I64(width))])
         _fetch(e, dtype, b.gep(row, [b.mul(k_step, I64(_AHEAD))]), last)
-        with _loop(e, first, last, width) as j:
+        with loop(e, first, last, width) as j:
             target = b.mul(j.value, k)
             for v in range(0, width, LANES):
                 line = memory.load(e, dtype, row, b.add(j.value, I64(v)))
                 memory.store(e, dtype, panel, b.add(target, I64(v)), line)
-    with _loop(e, last, n, LANES) as j:
+    with loop(e, last, n, LANES) as j:
         count = _min(b, b.sub(n, j.value), I64(LANES))
         part = _down(b, j.value, width)
         column = b.gep(source, [b.mul(j.value, n_step)])
         panel = b.gep(panels, [b.add(b.mul(part, k), b.sub(j.value, part))])
         whole = b.and_(b.icmp_signed("==", k_step, I64(1)), b.icmp_signed("==", count, I64(LANES)))
         blocks = b.select(whole, _down(b, k, LANES), I64(0))
-        with _loop(e, I64(0), blocks, LANES) as q:
+        with loop(e, I64(0), blocks, LANES) as q:
             memory.transpose(e, dtype, column, q.value, n_step, panel, b.mul(q.value, I64(width)), I64(width))
         with b.if_else(dense) as (then, otherwise):
-            with then, _loop(e, blocks, k) as q:
+            with then, loop(e, blocks, k) as q:
                 line = memory.loadn(e, dtype, column, b.mul(q.value, k_step), count)
                 memory.store(e, dtype, panel, b.mul(q.value, I64(width)), line)
-            with otherwise, _loop(e, blocks, k) as q:
+            with otherwise, loop(e, blocks, k) as q:
                 line = memory.loads(e, dtype, column, b.mul(q.value, k_step), n_step, count)
                 memory.store(e, dtype, panel, b.mul(q.value, I64(width)), line)
     if width > LANES:
@@ -133,7 +136,7 @@ def _pack_panels(e, dtype, source, k_step, n_step, panels, k, n, first):
         half = b.and_(b.icmp_signed(">", rest, I64(0)), b.icmp_signed("<=", rest, I64(LANES)))
         with b.if_then(half):
             panel = b.gep(panels, [b.add(b.mul(_down(b, n, width), k), I64(LANES))])
-            with _loop(e, I64(0), k) as q:
+            with loop(e, I64(0), k) as q:
                 memory.store(e, dtype, panel, b.mul(q.value, I64(width)), e.const(dtype, 0))
 
 
@@ -152,20 +155,20 @@ def _pack_strips(e, dtype, source, m_step, k_step, strips, k, m):
     with b.goto_entry_block():
         tall_place = b.alloca(I64)
     b.store(I64(0), tall_place)
-    with _loop(e, I64(0), m) as i:  # the tall strips come first
+    with loop(e, I64(0), m) as i:  # the tall strips come first
         i.step = _height(b, dtype, b.sub(m, i.value))
         with b.if_then(b.icmp_signed("==", i.step, I64(tall))):
             b.store(b.add(i.value, I64(tall)), tall_place)
     whole = _min(b, b.load(tall_place), b.sub(m, I64(LANES - 1)))  # rows from which LANES may be loaded begin before this
     whole = b.select(dense, whole, I64(0))
-    with _loop(e, I64(0), k) as q:
+    with loop(e, I64(0), k) as q:
         column = b.gep(source, [b.mul(q.value, k_step)])
         strip = b.gep(strips, [b.mul(q.value, I64(tall))])
         with b.if_then(dense):
             _fetch(e, dtype, b.gep(column, [b.mul(k_step, I64(_AHEAD))]), m)
-        with _loop(e, I64(0), whole, tall) as i:
+        with loop(e, I64(0), whole, tall) as i:
             memory.store(e, dtype, strip, b.mul(i.value, distance), memory.load(e, dtype, column, i.value))
-        with _loop(e, i.value, m) as i:
+        with loop(e, i.value, m) as i:
             left = b.sub(m, i.value)
             i.step = _height(b, dtype, left)
             count = _min(b, left, i.step)
@@ -180,21 +183,21 @@ def _pack_strips(e, dtype, source, m_step, k_step, strips, k, m):
 
 def _pack_rows(e, dtype, source, m_step, rows, row, k, m, first):
     b, (_, tall) = e.b, _heights(dtype)
-    with _loop(e, first, m) as i:
+    with loop(e, first, m) as i:
         line, target = b.gep(source, [b.mul(i.value, m_step)]), b.gep(rows, [b.mul(i.value, row)])
-        with _loop(e, I64(0), k, LANES) as q:
+        with loop(e, I64(0), k, LANES) as q:
             count = _min(b, b.sub(k, q.value), I64(LANES))
             memory.store(e, dtype, target, q.value, memory.loadn(e, dtype, line, q.value, count))
-    with _loop(e, m, b.add(m, I64(tall))) as i:
+    with loop(e, m, b.add(m, I64(tall))) as i:
         target = b.gep(rows, [b.mul(i.value, row)])
-        with _loop(e, I64(0), k, LANES) as q:
+        with loop(e, I64(0), k, LANES) as q:
             memory.store(e, dtype, target, q.value, e.const(dtype, 0))
 
 
 def _merge_corner(e, dtype, corner, c, c_row, m, n, onto):
     b, width = e.b, _width(dtype)
     adds = b.icmp_signed("!=", onto, I64(0))
-    with _loop(e, I64(0), m) as i, _loop(e, I64(0), n, LANES) as j:
+    with loop(e, I64(0), m) as i, loop(e, I64(0), n, LANES) as j:
         count = _min(b, b.sub(n, j.value), I64(LANES))
         value = memory.load(e, dtype, corner, b.add(b.mul(i.value, I64(width)), j.value))
         place = b.add(b.mul(i.value, c_row), j.value)
@@ -203,3 +206,9 @@ def _merge_corner(e, dtype, corner, c, c_row, m, n, onto):
                 memory.storen(e, dtype, c, place, e.add(memory.loadn(e, dtype, c, place, count), value), count)
             with otherwise:
                 memory.storen(e, dtype, c, place, value, count)
+
+
+def _fetch_rows(e, dtype, rows, row):
+    b, (_, tall) = e.b, _heights(dtype)
+    for i in range(tall):
+        memory.prefetch(e, b.gep(rows, [b.mul(row, I64(i))]), cache=2)

@@ -1,19 +1,21 @@
 """Row kernels: rows are units; each is walked once per phase, with what a phase has reduced at hand in the next.
 
 Full values of an earlier phase that are needed again are computed again if that is cheap, read back if they are stored anyway,
-else kept in a row of scratch.
+else kept in a row of scratch. Sums down the columns of what a kernel walks anyway are taken on the side: chunks of rows are its units
+then, and a second kernel adds the chunks up, in the order in which a column kernel would have done it.
 """
 
 from graphkeras.ir.dims import Dim, divide_exactly, size
 from graphkeras.ir.node import Value
 from graphkeras.ir.registry import op_def
-from graphkeras.lowering.cpu.combine import CHUNK, Combine
-from graphkeras.lowering.cpu.kernel import LoweredKernel
+from graphkeras.lowering.cpu.column import ColumnLowering
+from graphkeras.lowering.cpu.combine import CHUNK, CHUNK_ROWS, Combine
+from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
 from graphkeras.lowering.cpu.source import HALF, Vec, Writer, short_dtype
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import contiguous_strides
-from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS
+from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS, SIDE, Space
 
 _CHEAP = 2
 """FLOP per element up to which a value is computed again rather than kept."""
@@ -43,7 +45,7 @@ class Phases:
                 self.ready[node.id] = ready
             else:
                 self.loop[node.id] = loop
-                if node.op in REDUCTIONS:
+                if node.op in REDUCTIONS and space.values[node.id] == REDUCED:
                     self.ready[node.id] = loop
         self.count = max(self.loop.values(), default=0) + 1
 
@@ -56,13 +58,31 @@ class RowLowering:
         self.w = Writer()
         self.phases = Phases(self.space)
         self.saved: dict[Value, tuple[str, str]] = {}  # value -> (scratch pointer, dtype)
+        self.sides = {n.id: Combine(n) for n in self.space.sides}
         self.scratch = 0
 
     def lower(self) -> list[LoweredKernel]:
-        w, space, group = self.w, self.space, self.group
+        w, rows = self.w, size(self.space.parts[0])
         self._collect()
-        w.line("r = lo")
-        with w.block("while r < hi:"):
+        if self.sides:
+            columns = ColumnLowering(_sums(self.group), self.name + "_sums")
+            units, parts = (rows + CHUNK_ROWS - 1) // CHUNK_ROWS, columns.make_parts()
+            self._chunks_of_rows(w.size(rows), {key: w.pointer(Address(part), self.sides[key].vector) for key, part in parts.items()})
+            return [self._kernel(units), columns.totals_kernel()]
+        self._rows("lo", "hi")
+        return [self._kernel(rows)]
+
+    def _kernel(self, units):
+        w, group = self.w, self.group
+        return LoweredKernel(
+            self.name, group.kind, w.text(), tuple(w.args), units, group, 1, scratch=self.scratch,
+            notes=w.placed_notes(), errors=tuple(w.errors), flops=group.flops, bytes=group.bytes,
+        )  # fmt: skip
+
+    def _rows(self, first, end):
+        w = self.w
+        w.line(f"r = {first}")
+        with w.block(f"while r < {end}:"):
             self._row_start()
             self.reduced: dict[Value, Vec] = {}
             self._after(-1)
@@ -71,11 +91,31 @@ class RowLowering:
                 self._after(phase)
             self._write_variables()
             w.line("r += 1")
-        kernel = LoweredKernel(
-            self.name, group.kind, w.text(), tuple(w.args), size(space.parts[0]), group, 1, scratch=self.scratch,
-            notes=w.placed_notes(), errors=tuple(w.errors), flops=group.flops, bytes=group.bytes,
-        )  # fmt: skip
-        return [kernel]
+
+    def _chunks_of_rows(self, rows, parts):
+        """A unit is a chunk of rows; what it sums on the side goes to memory at its end."""
+        w = self.w
+        self.running = {}
+        for key, combine in self.sides.items():
+            self.running[key] = w.name("s"), combine.vector
+            w.head(f"{self.running[key][0]} = ptr_{combine.vector}(scratch + {w.size(self.scratch)})")
+            self.scratch = (self.columns * 8 + 127) // 64 * 64 + self.scratch
+        w.line("u = lo")
+        with w.block("while u < hi:"):
+            w.line("j = 0")
+            with w.block(f"while j < {self.n}:"):
+                for key, (pointer, dtype) in self.running.items():
+                    w.line(f"store_{dtype}({pointer}, j, {w.literal(self.sides[key].neutral()[0], dtype).name})")
+                w.line("j += LANES")
+            w.line(f"z = min(u * {CHUNK_ROWS} + {CHUNK_ROWS}, {rows})")
+            self._rows(f"u * {CHUNK_ROWS}", "z")
+            w.line("j = 0")
+            with w.block(f"while j < {self.n}:"):
+                w.line(f"m = min({self.n} - j, LANES)")
+                for key, (pointer, dtype) in self.running.items():
+                    w.line(f"storen_{dtype}({parts[key]}, u * {self.n} + j, load_{dtype}({pointer}, j), m)")
+                w.line("j += LANES")
+            w.line("u += 1")
 
     # ---- what is read and written -----------------------------------------------------------------------------------
 
@@ -109,7 +149,7 @@ class RowLowering:
                     )
                 )
             self.places[read.node.id, read.position] = known[key]
-        self.stores = {value: Store(w, value) for value in self.group.outputs}
+        self.stores = {value: Store(w, value) for value in self.group.outputs if value.node.id not in self.sides}
         self.writes = {n.id: Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in self.group.writes}
         self.chunks = isinstance(self.columns, Dim) or self.columns > CHUNK
 
@@ -199,29 +239,24 @@ class RowLowering:
     def _walk(self, phase):
         w = self.w
         nodes = self._wanted(phase)
-        combines = [Combine(n) for n in nodes if n.op in REDUCTIONS]
+        combines = [Combine(n) for n in nodes if n.op in REDUCTIONS and n.id not in self.sides]
         if not nodes:
             return
         self._splats_of(nodes)
-        running = {c.node.id: [w.name("a") for _ in c.slots] for c in combines}
+        running = {c.node.id: c.start(w) for c in combines}
         totals = {c.node.id: w.name("t") for c in combines if c.chunked and self.chunks}
-
-        def start(combine):
-            for name, number, dtype in zip(running[combine.node.id], combine.neutral(), combine.slots):
-                w.line(f"{name} = {w.literal(number, dtype).name}")
-
         for combine in combines:
             if combine.node.id in totals:
                 w.line(f"{totals[combine.node.id]} = {w.literal(combine.neutral_total(), combine.vector).name}")
             else:
-                start(combine)
+                combine.set_neutral(w, running[combine.node.id])
         w.line("j = 0")
         if totals:
             with w.block(f"while j < {self.n}:"):
                 w.line(f"e = min(j + {CHUNK}, {self.n})")
                 for combine in combines:
                     if combine.node.id in totals:
-                        start(combine)
+                        combine.set_neutral(w, running[combine.node.id])
                 self._loop(phase, nodes, combines, running, "e")
                 w.line("j = e")
                 for combine in combines:
@@ -267,16 +302,21 @@ class RowLowering:
         by_node = {c.node.id: c for c in combines}
         index = None
         for node in nodes:
+            if node.id in self.sides:
+                pointer, dtype = self.running[node.id]
+                x = body.operand(node, 0)
+                held = w.assign(f"load_{dtype}({pointer}, j)", dtype).name
+                # Lanes beyond the end add to what nobody stores.
+                (new,) = self.sides[node.id].step(w, [held], x, None, None)
+                w.line(f"store_{dtype}({pointer}, j, {new})")
+                continue
             if node.id not in by_node:
                 body.compute(node)
                 continue
             combine = by_node[node.id]
             if combine.is_position and index is None:
                 index = w.assign("iota(j)", "i64").name
-            x = body.operand(node, 0)
-            names = running[node.id]
-            new = combine.step(w, names, x, index, lanes)
-            w.line(f"{', '.join(names)} = {', '.join(new)}" if len(new) > 1 else f"{names[0]} = {new[0]}")
+            combine.take(w, running[node.id], body.operand(node, 0), index, lanes)
         for node in nodes:
             value = Value(node)
             if node.op in REDUCTIONS or self.phases.loop[node.id] != phase:
@@ -321,6 +361,15 @@ class RowLowering:
         for node, value in self.assigned:
             target = self.writes[node.id]
             self.w.line(f"storen_{target.dtype}({target.pointer}, r, {value.name}, 1)")
+
+
+def _sums(group: Group) -> Group:
+    """What a group sums on the side, as a group of columns."""
+    space = Space(group.space.resolve)
+    for node in group.space.sides:
+        space = space.joined(node)
+    outputs = [v for v in group.outputs if group.space.values[v.node.id] == SIDE]
+    return Group(group.space.sides, space, group.index, outputs, group.phase)
 
 
 def _rows(strides, sizes, columns) -> bool:

@@ -28,7 +28,7 @@ holds the same names for running a kernel un-jitted. The language:
     philox(k0, k1, c_lo, c_hi)          random u32, see `graphkeras.ops.philox`
     strip_tall_T strip_low_T strip_row_T rows times a panel, the core of matrix multiplication: see `strips`
     pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
-    gather_strip_T                      the same for rows at addresses of their own: see `conv_strips`
+    gather_strip_T gather_narrow_T gather_lanes_T gather_taps_T   the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address
     report(args, code, position, value) error slot, least code, position win;  call_kernel(address, args_address, lo, hi, scratch)
 
@@ -55,6 +55,7 @@ from graphkeras.lowering.cpu.simd_types import (
     MATH,
     STRIP_DTYPES,
     VECTORS,
+    gather_shapes,
     strip_shapes,
 )
 from graphkeras.lowering.cpu.target import LANES
@@ -181,9 +182,12 @@ def _define_strips(dtype):
         emit = functools.partial(lambda kind, e, *args: packing.emit(e, kind, dtype, *args), kind)
         types_of = (ptr if p in packing.POINTERS else INT for p in params.split())
         _define(f"{kind}_{dtype}", params, _fixed(f"{kind}_{dtype}", types.void, *types_of), emit)
-    name, table = f"gather_strip_{dtype}", POINTER_TYPES["i64"]
-    emit = lambda e, *args: conv_strips.gather_strip(e, dtype, strip_shapes(dtype, LANES)["tall"], *args)
-    _define(name, conv_strips.PARAMETERS, _fixed(name, types.void, table, table, *[INT] * 4, ptr, *[INT] * 3), emit)
+    table = POINTER_TYPES["i64"]
+    for kind in gather_shapes(dtype, LANES):
+        name, lanes = f"{kind}_{dtype}", conv_strips.takes_lanes(kind)
+        emit = functools.partial(lambda kind, e, *args: conv_strips.emit(e, kind, dtype, *args), kind)
+        wanted = (table, table, *[INT] * 4, ptr, *[INT] * (4 if lanes else 3))
+        _define(name, conv_strips.PARAMETERS + " lanes" * lanes, _fixed(name, types.void, *wanted), emit)
 
 
 def _define_values(dtype):

@@ -6,13 +6,14 @@ elementwise results are the same bits: `vector_math` is evaluated through `Pytho
 
 import ctypes
 import functools
+import itertools
 import math
 from fractions import Fraction
 
 import numpy as np
 
 from graphkeras.lowering.cpu import packing, vector_math, vector_trig
-from graphkeras.lowering.cpu.simd_types import ARITY, DTYPES, MATH, NUMPY_NAMES, STRIP_DTYPES, strip_shapes
+from graphkeras.lowering.cpu.simd_types import ARITY, DTYPES, MATH, NUMPY_NAMES, STRIP_DTYPES, gather_shapes, strip_shapes
 from graphkeras.lowering.cpu.target import LANES
 
 _NUMPY = {short: np.dtype(long) for long, short in NUMPY_NAMES.items() if short != "bf16"}
@@ -137,7 +138,7 @@ def _convert(dtype, v):
         return Vector(dtype, _signed(dtype, v.values))
     low = _signed("i64", v.values)
     if dtype == "u64":
-        low = np.where(v.values < 2.0**63, low, _signed("i64", v.values - v.values.dtype.type(2.0**63)) ^ np.int64(-(1 << 63)))
+        low = np.where(v.values >= 2.0**63, _signed("i64", v.values - v.values.dtype.type(2.0**63)) ^ np.int64(-(1 << 63)), low)
     return Vector(dtype, low.astype(_NUMPY[dtype]))
 
 
@@ -375,20 +376,34 @@ def _merge_corner(dtype, corner, c, c_row, m, n, onto):
         place[:] = place + corner.memory(i * width, n) if onto else corner.memory(i * width, n)
 
 
-_PACKING = {"pack_panels": _pack_panels, "pack_strips": _pack_strips, "pack_rows": _pack_rows, "merge_corner": _merge_corner}
+def _fetch_rows(dtype, rows, row):
+    """Only caches would notice."""
 
 
-def _gather_strip(dtype, shape, rows, offsets, segments, count, shift, step, b, b_step, c_shift, onto):
-    """Rows at addresses of their own times a panel, as in `conv_strips`."""
-    for r in range(shape[0]):
-        a, c = Pointer(dtype, rows[r] + shift), Pointer(dtype, rows[shape[0] + r] + c_shift)
-        for j in range(0, shape[1] * LANES, LANES):
-            total = Vector(dtype, np.zeros(LANES))
-            for k in range(segments * count):
-                factor = Vector(dtype, np.full(LANES, a[offsets[k // count] + k % count * step]))
-                total = _HANDLER.fma(factor, Vector(dtype, b.memory(k * b_step + j, LANES)), total)
-            place = c.memory(j, LANES)
-            place[:] = place + total.values if onto else total.values
+_PACKING = {
+    "pack_panels": _pack_panels, "pack_strips": _pack_strips, "pack_rows": _pack_rows, "merge_corner": _merge_corner,
+    "fetch_rows": _fetch_rows,
+}  # fmt: skip
+
+
+def _gather(dtype, kind, rows, segments, many, count, shift, step, b, b_step, c_shift, onto, lanes=None):
+    """Rows at addresses of their own times a panel or vectors, as in `conv_strips`."""
+    height, vectors = gather_shapes(dtype, LANES)[kind]
+    stores = []
+    for r in range(height):
+        a, c = Pointer(dtype, rows[r] + shift), Pointer(dtype, rows[height + r] + c_shift)
+        for j in range(0, vectors * LANES if lanes is None else lanes, LANES):
+            n = LANES if lanes is None else min(LANES, lanes - j)
+            total = Vector(dtype, np.zeros(n))
+            for s, q in itertools.product(range(many), range(count)):
+                at = segments[2 * s] + q * step
+                factor = np.full(LANES, a[at]) if lanes is None else a.memory(at + j, n)
+                line = b.memory(segments[2 * s + 1] + q * b_step + j, n)
+                total = _HANDLER.fma(Vector(dtype, factor), Vector(dtype, line), total)
+            place = c.memory(j, n)
+            stores.append((place, place + total.values if onto else total.values))
+    for place, values in stores:
+        place[:] = values
 
 
 def _value_names(dtype):
@@ -462,7 +477,7 @@ def namespace():
         for kind, shape in strip_shapes(dtype, LANES).items():
             names[f"strip_{kind}_{dtype}"] = _quiet(functools.partial(_strip, dtype, shape))
         names |= {f"{name}_{dtype}": _quiet(functools.partial(function, dtype)) for name, function in _PACKING.items()}
-        names[f"gather_strip_{dtype}"] = _quiet(functools.partial(_gather_strip, dtype, strip_shapes(dtype, LANES)["tall"]))
+        names.update({f"{kind}_{dtype}": _quiet(functools.partial(_gather, dtype, kind)) for kind in gather_shapes(dtype, LANES)})
     return names | {name: _operation(name) for name in ARITY}
 
 

@@ -69,4 +69,13 @@ def strip_shapes(dtype, lanes):
     return {"tall": (12 if lanes == 16 else 6, vectors), "low": (4, vectors), "row": (1, 4 * vectors)}
 
 
+def gather_shapes(dtype, lanes):
+    """Rows and vectors of each name of `conv_strips`; three rows of taps, for so many mostly meet the same places."""
+    tall, vectors = strip_shapes(dtype, lanes)["tall"]
+    return {
+        "gather_strip": (tall, vectors), "gather_narrow": (tall * vectors, 1), "gather_lanes": (tall, vectors),
+        "gather_taps": (3, vectors),
+    }  # fmt: skip
+
+
 STRIP_DTYPES = ("f32", "f64")

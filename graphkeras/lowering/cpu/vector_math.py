@@ -104,21 +104,26 @@ def exp_reduce(k, x):
 
 
 def exp(k, x):
-    low, high = co.EXP_RANGE[x.dtype]
-    x = k.min(k.const(x.dtype, high), k.max(k.const(x.dtype, low), x))
-    return _exp_inside(k, x)
+    usual = k.le(k.abs(x), k.const(x.dtype, co.EXP_NORMAL[x.dtype]))
+
+    def clamped():
+        low, high = co.EXP_RANGE[x.dtype]
+        inside = k.min(k.const(x.dtype, high), k.max(k.const(x.dtype, low), x))
+        return scale(k, *_exp_parts(k, inside))
+
+    return k.where_any(k.not_(usual), clamped, _scale_normal(k, *_exp_parts(k, x)))
 
 
-def _exp_inside(k, x):
-    """exp of an x inside the range."""
+def _exp_parts(k, x):
+    """exp(x) = y * 2**n for an x inside the range: y near 1, and n."""
     r, n = exp_reduce(k, x)
     tail = k.fma(k.mul(r, r), poly(k, r, co.EXP[x.dtype]), r)
-    return scale(k, k.add(tail, k.const(x.dtype, 1)), n)
+    return k.add(tail, k.const(x.dtype, 1)), n
 
 
-def _exp_negative(k, x):
-    """exp(x) for x <= 0."""
-    return _exp_inside(k, k.max(k.const(x.dtype, co.EXP_RANGE[x.dtype][0]), x))
+def _scale_normal(k, y, n):
+    """y * 2**n where that is a normal number: the bits of `scale`, in two instructions."""
+    return k.bitcast(y.dtype, k.add(bits(k, y), k.shl(n, k.const(n.dtype, co.MANTISSA[y.dtype]))))
 
 
 def expm1(k, x):
@@ -135,7 +140,7 @@ def expm1(k, x):
 
 def sigmoid(k, x):
     """1 / (1 + exp(-x)), with exp(x) / (1 + exp(x)) for negative x, so that nothing overflows."""
-    e = _exp_negative(k, k.neg(k.abs(x)))
+    e = exp(k, k.neg(k.abs(x)))
     one = k.const(x.dtype, 1)
     return k.div(k.select(k.lt(x, k.const(x.dtype, 0)), e, one), k.add(one, e))
 
@@ -216,7 +221,7 @@ def log1p(k, x):
 
 def softplus(k, x):
     """log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)); see Maechler, Accurately computing log(1 - exp(-|a|)), 2012."""
-    e = _exp_negative(k, k.neg(k.abs(x)))
+    e = exp(k, k.neg(k.abs(x)))
     return k.add(k.max(x, k.const(x.dtype, 0)), _log1p_inside(k, e))
 
 
@@ -230,11 +235,11 @@ def erf(k, x):
     small = k.fma(a, poly(k, z, co.ERF[x.dtype]), a)
     one = k.const(x.dtype, 1)
     if x.dtype == "f32":
-        erfc = _exp_negative(k, poly(k, k.min(k.const("f32", 4.0), a), co.LOG_ERFC))
+        erfc = exp(k, poly(k, k.min(k.const("f32", 4.0), a), co.LOG_ERFC))
     else:
         inside, four = k.min(k.const("f64", 6.0), a), k.const("f64", 4.0)
         t = k.div(k.sub(inside, four), k.add(inside, four))
-        erfc = k.mul(_exp_negative(k, k.neg(k.mul(inside, inside))), poly(k, t, co.ERFCX))
+        erfc = k.mul(exp(k, k.neg(k.mul(inside, inside))), poly(k, t, co.ERFCX))
     return copysign(k, k.select(k.lt(a, one), small, k.sub(one, erfc)), x)
 
 

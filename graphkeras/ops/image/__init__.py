@@ -1,5 +1,6 @@
 """Functions of images, as in `keras.ops.image`: compositions of gathers, products and sums, so they compile and have gradients."""
 
+from graphkeras.ops.calls import publish
 from graphkeras.ops.image.colors import hsv_to_rgb, rgb_to_grayscale, rgb_to_hsv
 from graphkeras.ops.image.elastic import elastic_transform
 from graphkeras.ops.image.resizing import resize, scale_and_translate
@@ -19,3 +20,5 @@ __all__ = [
     "map_coordinates", "pad_images", "perspective_transform", "resize", "rgb_to_grayscale", "rgb_to_hsv", "scale_and_translate",
     "sobel_edges", "ssim",
 ]  # fmt: skip
+
+publish(globals())

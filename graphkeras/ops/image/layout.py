@@ -11,7 +11,10 @@ def data_format_of(data_format) -> str:
     name = image_data_format() if data_format is None else str(data_format).lower()
     if name not in ("channels_first", "channels_last"):
         raise ArgumentError(
-            "Unknown data format.", got=f"data_format={data_format!r}", expected="'channels_first' or 'channels_last'"
+            "Unknown data format.",
+            got=f"data_format={data_format!r}",
+            expected="'channels_first' or 'channels_last'",
+            mend="correct the name; None takes that of keras.config.image_data_format()",
         )
     return name
 
@@ -20,7 +23,10 @@ def require_choice(name, value, choices):
     """Raises ArgumentError unless `value` is one of `choices`."""
     if value not in choices:
         raise ArgumentError(
-            f"Invalid value for argument `{name}`.", got=f"{name}={value!r}", expected="one of " + ", ".join(map(repr, choices))
+            f"Invalid value for argument `{name}`.",
+            got=f"{name}={value!r}",
+            expected="one of " + ", ".join(map(repr, choices)),
+            mend="correct the name",
         )
 
 

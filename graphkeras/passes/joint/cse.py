@@ -9,6 +9,18 @@ _ORDERED = ("maximum", "minimum")
 _REPEATABLE = frozenset({"read", "random"})  # reads see the state before the program runs; random bits are a function of their key
 
 
+def _structure(graph: Graph) -> tuple:
+    """A key that graphs share when they do the same, node by node, whoever traced them."""
+    places: dict = {value.node.id: -1 - i for i, value in enumerate(graph.inputs)}
+    places.update((node.id, i) for i, node in enumerate(graph.nodes))
+
+    def found(values):
+        return tuple((places[v.node.id], v.index) for v in values)
+
+    nodes = tuple((n.op, found(n.inputs), n.attrs.key(), n.specs, tuple(map(_structure, n.subgraphs))) for n in graph.nodes)
+    return tuple(v.spec for v in graph.inputs), nodes, found(graph.outputs)
+
+
 def cse(graph: Graph, context: PassContext) -> Graph:
     """Merges nodes with equal ops, inputs, attributes (0.0 and -0.0, 1 and 1.0 and True are different) and sub-graphs.
 
@@ -24,7 +36,7 @@ def cse(graph: Graph, context: PassContext) -> Graph:
             keys = [(v.node.id, v.index) for v in inputs]
             if len(keys) == 2 and node.op not in _ORDERED and op_def(node.op).commutes:
                 keys.sort()
-            key = (node.op, tuple(keys), node.attrs.key(), tuple(map(id, node.subgraphs)), node.specs)
+            key = (node.op, tuple(keys), node.attrs.key(), tuple(map(_structure, node.subgraphs)), node.specs)
             first = known.get(key)
             if first is None or not context.allows("merge"):
                 if inputs != node.inputs:

@@ -179,7 +179,7 @@ def concatenate_without_empty(m: Match):
 @rule(Op("pad")(Var("x"), Var("value")), numeric="exact")
 def pad_nothing(m: Match):
     """a pad by nothing -> the value"""
-    return m["x"] if not any((*m.node.attrs["low"], *m.node.attrs["high"])) else None
+    return m["x"] if all(width == 0 for width in (*m.node.attrs["low"], *m.node.attrs["high"])) else None
 
 
 VIEWS = (

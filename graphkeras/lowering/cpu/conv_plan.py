@@ -1,0 +1,283 @@
+"""The lists that convolution kernels follow: which strips a unit computes, and where their rows lie. Made when sizes are known.
+
+Places are cut into blocks: some whole images, or some rows of one, or a piece of one row. All places of a strip are of one class,
+so that they read the same taps; strips are listed per block, but blocks that look alike (the inner ones of a large image) share
+their list, for offsets count from the block's own first cell and place.
+
+A plan is one array of 64-bit words, all offsets in it in bytes from its start unless said:
+
+    blocks      BLOCK words each: offset of the array's first cell (bytes), first place, places, first class, end of classes. Blocks
+                of one turn (`Cut.images` images) first, then those of the last turn, where fewer images remain.
+    classes     CLASS words each: strips, number of strips, segments, number of segments, length of a segment
+    segments    element offsets in the array and in the panel
+    strips      the rows' offsets in the array and in the sums, as `gather_strip` wants them
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from graphkeras.lowering.cpu.conv_geometry import ITEM, Walk
+
+BLOCK, CLASS = 5, 5
+_PLACES = 400  # of a block at most
+_STEP, _STRIP, _UNIT = 6.2, 30.0, 600.0  # cycles of a step of a strip, and besides of a strip and of a unit
+_GRADIENT_PLACES = 144  # of a block of a kernel gradient: its cells and its part of ct stay in the first caches
+
+
+class Cut(NamedTuple):
+    """How places are cut into blocks: `images` whole images, or `rows` of one in pieces of `piece` places."""
+
+    images: int
+    rows: int
+    piece: int
+
+    def blocks(self, walk: Walk) -> int:
+        """Blocks of a turn."""
+        return -(-walk.rows // max(1, self.rows)) * -(-walk.out_w // self.piece)
+
+    def turns(self, walk: Walk) -> int:
+        return -(-walk.batch // self.images)
+
+
+def _row_classes(walk: Walk) -> np.ndarray:
+    d, h, _ = walk.axes
+    return (d.of[:, None] * h.classes + h.of[None, :]).reshape(-1)
+
+
+def _tap_counts(walk: Walk) -> tuple[np.ndarray, np.ndarray]:
+    """Taps that classes of rows, and of places in a row, read."""
+    d, h, w = (np.array(axis.count, np.int64) for axis in walk.axes)
+    return np.outer(d, h).reshape(-1), w
+
+
+@functools.lru_cache(64)
+def cut(walk: Walk) -> Cut:
+    """The cut of a convolution in which the fewest sums are thrown away; the bits do not depend on it."""
+    if not walk.rows * walk.out_w:
+        return Cut(1, walk.rows, walk.piece)
+    if walk.piece < walk.out_w:
+        return Cut(1, 1, walk.piece)
+    row_classes, (row_taps, w_taps) = _row_classes(walk), _tap_counts(walk)
+    columns = np.bincount(walk.axes[2].of, minlength=len(w_taps))
+    steps = np.outer(row_taps, w_taps) * walk.deep * _STEP + _STRIP
+
+    def cost(images, rows):
+        """Cycles of an image."""
+        blocks = np.arange(walk.rows) // rows
+        counts = np.zeros((blocks[-1] + 1, len(row_taps)), np.int64)
+        np.add.at(counts, (blocks, row_classes), images)
+        strips = -(-(counts[:, :, None] * columns) // walk.tall)
+        total = ((strips * steps).sum() * walk.panels + len(counts) * _UNIT) / images
+        return total * (1 + 0.5 / (len(counts) * -(-max(1, walk.batch) // images)))  # few units: threads wait for each other
+
+    whole = walk.rows * walk.out_w
+    if whole > _PLACES:
+        most = max(1, min(walk.rows, _PLACES // walk.out_w))
+        return Cut(1, min(range(max(1, most // 3), most + 1), key=lambda rows: cost(1, rows)), walk.piece)
+    most = max(1, min(walk.batch // 8, _PLACES // whole))
+    return Cut(min(range(1, most + 1), key=lambda images: cost(images, walk.rows)), walk.rows, walk.piece)
+
+
+def gradient_cut(walk: Walk) -> Cut:
+    """The cut of a kernel gradient; the order of its sums follows from it, so it depends on sizes of an image alone."""
+    whole = walk.rows * walk.out_w
+    if walk.piece < walk.out_w or not whole:
+        return Cut(1, 1, walk.piece)
+    if whole <= 1.5 * _GRADIENT_PLACES:
+        return Cut(max(1, _GRADIENT_PLACES // whole), walk.rows, walk.piece)
+    blocks = -(-whole // _GRADIENT_PLACES)
+    return Cut(1, max(1, -(-walk.rows // blocks)), walk.piece)
+
+
+class _Words:
+    """A plan in the making."""
+
+    def __init__(self, head):
+        self.size = head
+        self.parts = []
+
+    def add(self, values) -> int:
+        """Puts words at the end; their offset in bytes."""
+        place = 8 * self.size
+        self.parts.append(np.asarray(values, np.int64).reshape(-1))
+        self.size += len(self.parts[-1])
+        return place
+
+    def joined(self, head) -> np.ndarray:
+        return np.concatenate([np.asarray(head, np.int64).reshape(-1), *self.parts])
+
+
+def _strips(walk: Walk, cells, places) -> np.ndarray:
+    """Offsets of the rows of strips; the last strip is filled up with its own first row, which is then stored several times."""
+    pairs = np.stack([cells, places])
+    missing = -len(cells) % walk.tall
+    begin = len(cells) - (walk.tall - missing)
+    pairs = np.concatenate([pairs, np.repeat(pairs[:, begin : begin + 1], missing, axis=1)], axis=1) if missing else pairs
+    return pairs.reshape(2, -1, walk.tall).transpose(1, 0, 2)
+
+
+class _Planner:
+    """Lists blocks; a subclass says what the classes of a block are."""
+
+    def __init__(self, walk: Walk, chosen: Cut):
+        self.walk, self.cut = walk, chosen
+        self.rest = walk.batch % chosen.images
+        self.per_turn = chosen.blocks(walk)
+        self.words = _Words(2 * self.per_turn * BLOCK)
+        self.row_classes = _row_classes(walk)
+        self.made: dict = {}
+
+    def plan(self) -> np.ndarray:
+        """The finished plan."""
+        if not self.walk.batch * self.walk.rows * self.walk.out_w:
+            return np.zeros(1, np.int64)  # never read
+        head = [self._block(images, b) for images in (self.cut.images, self.rest or self.cut.images) for b in range(self.per_turn)]
+        return self.words.joined(head)
+
+    def _block(self, images, number):
+        walk, chosen = self.walk, self.cut
+        pieces = -(-walk.out_w // chosen.piece)
+        r0, w0 = number // pieces * chosen.rows, number % pieces * chosen.piece
+        r1, w1 = min(walk.rows, r0 + chosen.rows), min(walk.out_w, w0 + chosen.piece)
+        rows, columns = np.arange(r0, r1), np.arange(w0, w1)
+        lines, cells = self.lines(rows), self.cells(columns)
+        origin = int(lines[0] + cells[0])
+        lines, cells = lines - lines[0], cells - cells[0]
+        key = (images, self.row_classes[rows].tobytes(), lines.tobytes(), walk.axes[2].of[columns].tobytes(), cells.tobytes())
+        if key not in self.made:
+            images_at = np.arange(images) * (walk.in_d * walk.in_h * walk.in_w)
+            lines = (images_at[:, None] + lines[None, :]).reshape(-1)
+            classes = list(self.classes(np.tile(rows, images), columns, lines, cells))
+            place = self.words.add(classes)
+            self.made[key] = place // 8, place // 8 + len(classes) * CLASS
+        span = (r1 - r0) * (w1 - w0) * images
+        first, end = self.made[key]
+        return [origin * walk.channels * ITEM[walk.dtype], r0 * walk.out_w + w0, span, first, end]
+
+
+class _Convolution(_Planner):
+    """Classes are places that read the same taps."""
+
+    def __init__(self, walk: Walk, chosen: Cut, ld: int, depthwise: bool):
+        super().__init__(walk, chosen)
+        self.ld, self.depthwise = ld, depthwise
+        self.segments: dict = {}
+        self.order = tap_order(walk)
+        d, h, w = walk.axes
+        self.panel_rows = {}
+        done = 0
+        for phase in np.ndindex(len(d.taps), len(h.taps), len(w.taps)):
+            self.panel_rows[phase] = done
+            done += len(d.taps[phase[0]]) * len(h.taps[phase[1]]) * len(w.taps[phase[2]])
+
+    def lines(self, rows):
+        d, h, _ = self.walk.axes
+        return (d.start[rows // self.walk.out_h] * self.walk.in_h + h.start[rows % self.walk.out_h]) * self.walk.in_w
+
+    def cells(self, columns):
+        return self.walk.axes[2].start[columns]
+
+    def classes(self, rows, columns, lines, cells):
+        walk, item = self.walk, ITEM[self.walk.dtype]
+        w = walk.axes[2]
+        of = (self.row_classes[rows][:, None] * w.classes + w.of[columns][None, :]).reshape(-1)
+        cells = (lines[:, None] + cells[None, :]).reshape(-1) * (walk.channels * item)
+        order = np.argsort(of, kind="stable")
+        borders = [*np.flatnonzero(np.diff(of[order], prepend=-1)), len(of)]
+        for begin, end in zip(borders, borders[1:]):
+            members = order[begin:end]
+            strips = _strips(walk, cells[members], members * (self.ld * item))
+            yield [self.words.add(strips), len(strips), *self._segments(int(of[members[0]]))]
+
+    def _segments(self, number):
+        if number not in self.segments:
+            walk, (d, h, w) = self.walk, self.walk.axes
+            of_d, of_h, of_w = number // (h.classes * w.classes), number // w.classes % h.classes, number % w.classes
+            phase = d.phase[of_d], h.phase[of_h], w.phase[of_w]
+            tap_h, tap_w = (len(axis.taps[p]) for axis, p in zip((h, w), phase[1:]))
+            joined = w.step == 1 and walk.groups == 1 and not self.depthwise
+            counts = d.count[of_d], h.count[of_h], w.count[of_w]
+            found = []
+            for i, j, k in np.ndindex(counts[0], counts[1], min(1, counts[2]) if joined else counts[2]):
+                cell = (i * d.step * walk.in_h + j * h.step) * walk.in_w + k * w.step
+                tap = ((d.first[of_d] + i) * tap_h + h.first[of_h] + j) * tap_w + w.first[of_w] + k
+                row = self.panel_rows[phase] + tap
+                panel = self.order[row] * walk.channels if self.depthwise else row * walk.deep * walk.width
+                found.append((cell * walk.channels, panel))
+            length = walk.deep * counts[2] if joined else walk.deep
+            if length == 0:
+                found = []
+            self.segments[number] = self.words.add(found), len(found), length
+        return self.segments[number]
+
+
+def tap_order(walk: Walk) -> np.ndarray:
+    """Numbers of all taps in the order of the panels' rows: phase after phase."""
+    d, h, w = (axis.taps for axis in walk.axes)
+    found = []
+    for a, b, c in np.ndindex(len(d), len(h), len(w)):
+        found += [(i * walk.k_h + j) * walk.k_w + k for i in d[a] for j in h[b] for k in w[c]]
+    return np.array(found, np.int64)
+
+
+def convolution_plan(walk: Walk, ld: int, depthwise: bool = False) -> np.ndarray:
+    """The plan of a convolution or an input gradient whose sums lie `ld` elements apart."""
+    return _Convolution(walk, cut(walk), ld, depthwise).plan()
+
+
+class _Gradient(_Planner):
+    """Classes are taps that meet the array at the same places; the rows of a strip are taps and channels."""
+
+    def __init__(self, walk: Walk, chosen: Cut, row: int, b_step: int, deep: int):
+        super().__init__(walk, chosen)
+        self.row, self.b_step, self.deep = row, b_step, deep
+
+    def lines(self, rows):
+        walk = self.walk
+        d, h = rows // walk.out_h * walk.mul_d + walk.off_d, rows % walk.out_h * walk.mul_h + walk.off_h
+        return (d * walk.in_h + h) * walk.in_w
+
+    def cells(self, columns):
+        return columns * self.walk.mul_w + self.walk.off_w
+
+    def classes(self, rows, columns, lines, cells):
+        walk, (d, h, w) = self.walk, self.walk.axes
+        groups: dict = {}
+        places_d, places_h = d.of[rows // walk.out_h], h.of[rows % walk.out_h]
+
+        def meets(axis, of, tap):
+            first = np.array(axis.first)[of]
+            return (tap >= first) & (tap < first + np.array(axis.count)[of])
+
+        in_row = [np.flatnonzero(meets(w, w.of[columns], k)) for k in range(walk.k_w)]
+        in_rows = {
+            (i, j): np.flatnonzero(meets(d, places_d, i) & meets(h, places_h, j))
+            for i, j in np.ndindex(walk.k_d, walk.k_h)
+        }  # fmt: skip
+        for i, j, k in np.ndindex(walk.k_d, walk.k_h, walk.k_w):
+            some, span = in_rows[i, j], in_row[k]
+            begin, count = (int(span[0]), len(span)) if len(span) else (0, 0)
+            groups.setdefault((some.tobytes(), begin, count), (some, []))[1].append((i, j, k))
+        for (_, begin, count), (some, taps) in groups.items():
+            segments = np.stack([(lines[some] + cells[begin]) * walk.channels, (some * len(columns) + begin) * self.b_step], axis=1)
+            if count == 0:
+                segments = segments[:0]
+            yield [*self._strips(taps), self.words.add(segments), len(segments), count]
+
+    def _strips(self, taps):
+        walk, item = self.walk, ITEM[self.walk.dtype]
+        i, j, k = np.array(taps, np.int64).T
+        cells = ((i * walk.dil_d * walk.in_h + j * walk.dil_h) * walk.in_w + k * walk.dil_w) * walk.channels
+        numbers = (i * walk.k_h + j) * walk.k_w + k
+        channel = np.arange(self.deep)
+        at = (cells[:, None] + channel).reshape(-1) * item
+        to = (numbers[:, None] * self.deep + channel).reshape(-1) * (self.row * item)
+        strips = _strips(walk, at, to)
+        return self.words.add(strips), len(strips)
+
+
+def gradient_plan(walk: Walk, row: int, b_step: int, deep: int) -> np.ndarray:
+    """The plan of a kernel gradient: results `row` elements apart per tap and channel, ct in steps of `b_step` per place."""
+    return _Gradient(walk, gradient_cut(walk), row, b_step, deep).plan()
