@@ -27,7 +27,6 @@ UNRECORDED = frozenset({
 })  # fmt: skip
 _MAY_HOLD = frozenset({SymbolicTensor, list, tuple, dict})
 _recorders: list[Callable] = []
-_public: dict[Callable, Callable] = {}
 
 
 def set_recorder(recorder: Callable) -> None:
@@ -68,10 +67,10 @@ def _is_symbolic(x) -> bool:
     return kind is SymbolicTensor or (kind is dict and any(map(_is_symbolic, x.values())))
 
 
-def public(function: Callable, name: str, module: str) -> Callable:
-    """The function as users call it, under its name in a module."""
-    if function in _public:
-        return _public[function]
+def public(function: Callable, name: str) -> Callable:
+    """The function as users call it."""
+    if hasattr(function, "_public"):
+        return function._public
     class_name = class_name_of(name)
 
     @functools.wraps(function)
@@ -84,8 +83,8 @@ def public(function: Callable, name: str, module: str) -> Callable:
                 return one_operation(function, class_name, args, kwargs)
         return function(*args, **kwargs)
 
-    call.__module__, call.__qualname__, call.__name__ = module, name, name  # where pickle looks for it
-    _public[function] = _public[call] = call
+    call.__qualname__ = f"{function.__qualname__}._public"  # where pickle looks for it
+    function._public = call._public = call
     return call
 
 
@@ -93,4 +92,4 @@ def publish(namespace: dict) -> None:
     """Puts the public form of a module's functions in their place."""
     for name in namespace["__all__"]:
         if name not in UNRECORDED and callable(namespace[name]):
-            namespace[name] = public(namespace[name], name, namespace["__name__"])
+            namespace[name] = public(namespace[name], name)

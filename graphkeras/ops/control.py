@@ -23,7 +23,7 @@ from graphkeras.ir.errors import DTypeError, GraphError, ShapeError
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Value
 from graphkeras.ir.registry import NoGradient, Sample, make_node, register_op
-from graphkeras.ir.samples import integers, uniform
+from graphkeras.ir.samples import any_dtype, any_shape, integers, uniform
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops.inference import show
 
@@ -251,4 +251,5 @@ register_op(
         Sample((uniform((2, 3)), uniform((4,)))),
         Sample((integers((3,)), uniform(()), uniform((2, 2)))),
     ],
+    vary=lambda rng: Sample(tuple(uniform(any_shape(rng), dtype=any_dtype(rng)) for _ in range(int(rng.integers(1, 4))))),
 )

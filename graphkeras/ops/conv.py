@@ -5,7 +5,7 @@
     conv_kernel_gradient(x, ct)    what conv does to its kernel, transposed
 
 x is (N, *sizes, C), w is (*window, C / groups, O), y is (N, *output sizes, O). Each is linear in both inputs, so each one's
-gradients are the other two.
+gradients are the other two. Taps beyond the borders take no part: an infinite weight there makes no NaN.
 """
 
 import numpy as np
@@ -87,7 +87,7 @@ def _require_channels(op, channels, per_group, filters, groups, got):
         raise ArgumentError(f"{op}: groups must be a positive integer.", got=f"groups={groups!r}", expected="an integer >= 1")
     if join_dim(channels, per_group * groups) is None:
         raise ShapeError(
-            f"{op}: the input has {channels} channels, the kernel takes {per_group * groups}.",
+            f"{op}: input channels must match the kernel: the input has {channels} channels, the kernel takes {per_group * groups}.",
             got=f"{got}, {groups} groups",
             expected="input channels == kernel.shape[-2] * groups",
             mend="build the layer for inputs with this number of channels, or set groups accordingly",
@@ -149,15 +149,17 @@ def _kernel_gradient_infer(x, ct, *, window, strides, padding, dilation, groups)
     return TensorSpec((*window, per_group, ct.shape[-1]), x.dtype)
 
 
-def _taps(window, strides, padding, dilation, sizes):
-    """(position in the window, slices of the padded input that it meets at all output places) one after the other."""
+def _taps(window, strides, padding, dilation, sizes, shape):
+    """(position in the window, slices of the input, slices of the output) for each tap: the places at which it meets the input."""
     for tap in np.ndindex(*window):
-        cut = (slice(k * d, k * d + (n - 1) * s + 1, s) for k, d, n, s in zip(tap, dilation, sizes, strides))
-        yield tap, (slice(None), *cut)
-
-
-def _padded(x, padding):
-    return np.pad(x, [(0, 0), *padding, (0, 0)])
+        cells, places = [slice(None)], [slice(None)]
+        for k, stride, (low, _), step, out, size_in in zip(tap, strides, padding, dilation, sizes, shape):
+            begin = k * step - low  # cell that the first place meets
+            first = max(0, -(begin // stride))
+            count = max(0, min(out, (size_in - 1 - begin) // stride + 1) - first)
+            cells.append(slice(begin + first * stride, begin + (first + count - 1) * stride + 1, stride) if count else slice(0))
+            places.append(slice(first, first + count))
+        yield tap, tuple(cells), tuple(places)
 
 
 def _by_group(x, groups):
@@ -167,30 +169,29 @@ def _by_group(x, groups):
 
 
 def _conv_eager(x, w, *, strides, padding, dilation, groups):
-    sizes = tuple(map(output_size, x.shape[1:-1], w.shape, strides, padding, dilation))
-    x, filters = _padded(x, padding), w.shape[-1]
-    y = np.zeros((groups, x.shape[0] * size(sizes), filters // groups), x.dtype)
-    for tap, cut in _taps(w.shape[:-2], strides, padding, dilation, sizes):
-        y += _by_group(x[cut], groups) @ w[tap].reshape(-1, groups, filters // groups).transpose(1, 0, 2)
-    return y.transpose(1, 0, 2).reshape(x.shape[0], *sizes, filters)
+    shape, filters = x.shape[1:-1], w.shape[-1]
+    sizes = tuple(map(output_size, shape, w.shape, strides, padding, dilation))
+    y = np.zeros((x.shape[0], *sizes, filters), x.dtype)
+    for tap, cells, places in _taps(w.shape[:-2], strides, padding, dilation, sizes, shape):
+        part = _by_group(x[cells], groups) @ w[tap].reshape(-1, groups, filters // groups).transpose(1, 0, 2)
+        y[places] += part.transpose(1, 0, 2).reshape(y[places].shape)
+    return y
 
 
 def _input_gradient_eager(ct, w, *, shape, strides, padding, dilation, groups):
     channels, filters, sizes = w.shape[-2] * groups, w.shape[-1], ct.shape[1:-1]
-    dx = np.zeros((ct.shape[0], *(n + low + high for n, (low, high) in zip(shape, padding)), channels), ct.dtype)
-    ct = _by_group(ct, groups)
-    for tap, cut in _taps(w.shape[:-2], strides, padding, dilation, sizes):
-        part = ct @ w[tap].reshape(-1, groups, filters // groups).transpose(1, 2, 0)
-        dx[cut] += part.transpose(1, 0, 2).reshape(dx.shape[0], *sizes, channels)
-    return np.ascontiguousarray(dx[(slice(None), *(slice(low, low + n) for n, (low, _) in zip(shape, padding)))])
+    dx = np.zeros((ct.shape[0], *shape, channels), ct.dtype)
+    for tap, cells, places in _taps(w.shape[:-2], strides, padding, dilation, sizes, shape):
+        part = _by_group(ct[places], groups) @ w[tap].reshape(-1, groups, filters // groups).transpose(1, 2, 0)
+        dx[cells] += part.transpose(1, 0, 2).reshape(dx[cells].shape)
+    return dx
 
 
 def _kernel_gradient_eager(x, ct, *, window, strides, padding, dilation, groups):
-    x, channels, filters = _padded(x, padding), x.shape[-1], ct.shape[-1]
+    channels, filters = x.shape[-1], ct.shape[-1]
     dw = np.zeros((*window, channels // groups, filters), x.dtype)
-    parts = _by_group(ct, groups)
-    for tap, cut in _taps(window, strides, padding, dilation, ct.shape[1:-1]):
-        part = _by_group(x[cut], groups).transpose(0, 2, 1) @ parts
+    for tap, cells, places in _taps(window, strides, padding, dilation, ct.shape[1:-1], x.shape[1:-1]):
+        part = _by_group(x[cells], groups).transpose(0, 2, 1) @ _by_group(ct[places], groups)
         dw[tap] = part.transpose(1, 0, 2).reshape(channels // groups, filters)
     return dw
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from graphkeras.ir.dtypes import dtype_name, is_float, numpy_dtype
-from graphkeras.ir.errors import ArgumentError
+from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ops.inference import normalize_axis
 from graphkeras.ops.numpy_shape import cut, reshape, resolve_shape
 from graphkeras.ops.sources import filled
@@ -210,28 +210,6 @@ def stop_gradient(variable):
     return prim.stop_gradient(as_tensor(variable))
 
 
-def slice(inputs, start_indices, shape):
-    """Returns a slice of a tensor.
-
-    Args:
-        inputs: Input tensor.
-        start_indices: Start of the slice on every axis, ints or scalar integer tensors.
-        shape: Shape of the slice.
-
-    Returns:
-        Tensor of the given shape.
-
-    Example:
-
-    >>> slice([[1, 2, 3], [4, 5, 6]], [0, 1], [2, 2]).tolist()
-    [[2, 3], [5, 6]]
-    """
-    x, sizes = as_tensor(inputs), resolve_shape(shape)
-    starts = resolve_shape(start_indices)
-    stops = tuple(a + n for a, n in zip(starts, sizes, strict=True))
-    return prim.slice(x, starts=starts, stops=stops, strides=(1,) * x.ndim)
-
-
 def unstack(x, num=None, axis=0):
     """Unpacks an axis of a tensor into a list of tensors.
 
@@ -251,7 +229,14 @@ def unstack(x, num=None, axis=0):
     x = as_tensor(x)
     axis = normalize_axis("unstack", axis, x.ndim)
     dims = x.spec.shape
-    count = num if num is not None else dims[axis].__index__()
+    if num is None and not isinstance(dims[axis], int):
+        raise ShapeError(
+            f"unstack: Cannot infer argument `num` from shape {x.shape}.",
+            got=f"{x.spec}, axis={axis}",
+            expected="an axis whose size is known when the graph is built",
+            mend="pass num=, or give the size in Input(shape=...)",
+        )
+    count = dims[axis] if num is None else num
     rest = (*dims[:axis], *dims[axis + 1 :])
     return [reshape(cut(x, axis, i, i + 1), rest) for i in range(count)]
 

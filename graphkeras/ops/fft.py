@@ -3,8 +3,9 @@
 import numpy as np
 
 from graphkeras.ir.dtypes import COMPLEX, is_float, numpy_dtype
-from graphkeras.ir.errors import ArgumentError, DTypeError
+from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ops import fft_records  # noqa: F401 - registers the ops
+from graphkeras.ops.inference import join_dim
 from graphkeras.ops.numpy_join import pad as pad_tensor
 from graphkeras.ops.numpy_join import stack
 from graphkeras.ops.numpy_shape import cut
@@ -14,8 +15,8 @@ from graphkeras.trace import as_tensor, prim
 from graphkeras.trace.dispatch import static_array
 
 
-def _pair(name, x):
-    """The two tensors of a complex input."""
+def _pair(name, x, rank=1):
+    """The two tensors of a complex input of at least `rank` axes."""
     if not isinstance(x, (tuple, list)) or len(x) != 2:
         raise ArgumentError(
             "Input `x` should be a tuple of two tensors - real and imaginary.",
@@ -23,17 +24,42 @@ def _pair(name, x):
             expected="(real, imag)",
         )
     real, imag = as_tensor(x[0]), as_tensor(x[1])
+    if real.ndim != imag.ndim or any(join_dim(a, b) is None for a, b in zip(real.spec.shape, imag.spec.shape)):
+        raise ShapeError(
+            f"{name}: Both the real and imaginary parts should have the same shape.",
+            got=f"{real.spec}, {imag.spec}",
+            expected="equal shapes",
+            mend="pass (real, imag) of one signal; for a real signal imag is ops.zeros_like(real)",
+        )
+    _require_rank(name, real, rank)
     if not is_float(real.dtype) or not is_float(imag.dtype):
         raise ArgumentError(
-            "At least one tensor in input `x` is not of type float.", got=f"{real.spec}, {imag.spec}", expected="float tensors"
+            f"{name}: At least one tensor in input `x` is not of type float.",
+            got=f"{real.spec}, {imag.spec}",
+            expected="float tensors",
+            mend="convert with ops.cast(x, 'float32')",
         )
     return real, imag
 
 
-def _axes_from_end(name, x, count):
-    if x.ndim < count:
-        raise ArgumentError(f"{name}: needs rank {count} or more.", got=str(x.spec), expected=f"at least {count} axes")
-    return tuple(range(x.ndim - count, x.ndim))
+def _require_rank(name, x, least):
+    if x.ndim < least:
+        raise ShapeError(
+            f"{name}: Input should have rank >= {least}.",
+            got=str(x.spec),
+            expected=f"at least {least} axes",
+            mend="add axes with ops.expand_dims, or pass the whole signal instead of one element",
+        )
+
+
+def _require_stride(name, stride):
+    if isinstance(stride, bool) or not isinstance(stride, (int, np.integer)) or stride < 1:
+        raise ArgumentError(
+            f"{name}: `sequence_stride` must be a positive integer.",
+            got=f"sequence_stride={stride!r}",
+            expected="1, 2, ...",
+            mend="pass the number of elements between the beginnings of two windows",
+        )
 
 
 def fft(x):
@@ -51,7 +77,7 @@ def fft(x):
     [[2.0, 0.0], [0.0, 0.0]]
     """
     real, imag = _pair("fft", x)
-    return prim.fft(real, imag, axes=_axes_from_end("fft", real, 1), inverse=False)
+    return prim.fft(real, imag, axes=(real.ndim - 1,), inverse=False)
 
 
 def fft2(x):
@@ -68,8 +94,8 @@ def fft2(x):
     >>> fft2(([[1.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]))[0].tolist()
     [[4.0, 0.0], [0.0, 0.0]]
     """
-    real, imag = _pair("fft2", x)
-    return prim.fft(real, imag, axes=_axes_from_end("fft2", real, 2), inverse=False)
+    real, imag = _pair("fft2", x, 2)
+    return prim.fft(real, imag, axes=(real.ndim - 2, real.ndim - 1), inverse=False)
 
 
 def ifft2(x):
@@ -86,8 +112,8 @@ def ifft2(x):
     >>> ifft2(([[4.0, 0.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]))[0].tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
-    real, imag = _pair("ifft2", x)
-    return prim.fft(real, imag, axes=_axes_from_end("ifft2", real, 2), inverse=True)
+    real, imag = _pair("ifft2", x, 2)
+    return prim.fft(real, imag, axes=(real.ndim - 2, real.ndim - 1), inverse=True)
 
 
 def rfft(x, fft_length=None):
@@ -106,6 +132,7 @@ def rfft(x, fft_length=None):
     [[4.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
     x = as_float(x)
+    _require_rank("rfft", x, 1)
     return prim.rfft(x, length=x.spec.shape[-1] if fft_length is None else fft_length)
 
 
@@ -145,6 +172,8 @@ def extract_sequences(x, sequence_length, sequence_stride):
     [[1, 2, 3], [3, 4, 5]]
     """
     x = as_tensor(x)
+    _require_rank("extract_sequences", x, 1)
+    _require_stride("extract_sequences", sequence_stride)
     return prim.gather(x, _window_places(x, sequence_length, sequence_stride), axis=x.ndim - 1)
 
 
@@ -209,6 +238,8 @@ def stft(x, sequence_length, sequence_stride, fft_length, window="hann", center=
             "`fft_length` must equal or larger than `sequence_length`.",
             got=f"sequence_length={sequence_length}, fft_length={fft_length}",
         )
+    _require_rank("stft", x, 1)
+    _require_stride("stft", sequence_stride)
     weights = _window(window, sequence_length, fft_length, x.dtype)
     if center:
         x = pad_tensor(x, [(0, 0)] * (x.ndim - 1) + [(fft_length // 2, fft_length // 2)], mode="reflect")
@@ -237,7 +268,8 @@ def istft(x, sequence_length, sequence_stride, fft_length, length=None, window="
     >>> [round(v, 3) for v in istft(stft(signal, 8, 4, 8), 8, 4, 8).tolist()[1:4]]
     [1.0, 2.0, 3.0]
     """
-    real, imag = _pair("istft", x)
+    real, imag = _pair("istft", x, 2)
+    _require_stride("istft", sequence_stride)
     frames = prim.irfft(real, imag, length=fft_length)
     weights = _window(window, sequence_length, fft_length, frames.dtype)
     if weights is not None:
@@ -275,16 +307,21 @@ def view_as_complex(x):
         x: Float tensor whose last axis holds real and imaginary part.
 
     Returns:
-        Complex tensor (...).
+        Complex tensor (...), always complex64 as in Keras.
 
     Example:
 
     >>> view_as_complex([[1.0, 2.0], [3.0, 4.0]]).tolist()
     [(1+2j), (3+4j)]
     """
-    x = as_float(x)
+    x = prim.cast(as_tensor(x), dtype="float32")
     if x.ndim < 1 or x.spec.shape[-1] != 2:
-        raise ArgumentError("Input tensor's last dimension must be 2 (real and imaginary).", got=str(x.spec), expected="(..., 2)")
+        raise ShapeError(
+            "view_as_complex: Last dimension of input must be size 2 (real and imaginary).",
+            got=str(x.spec),
+            expected="(..., 2)",
+            mend="join the parts with ops.stack((real, imag), axis=-1)",
+        )
     shape = x.spec.shape[:-1]
     return prim.complex(*(prim.reshape(cut(x, x.ndim - 1, i, i + 1), shape=shape) for i in (0, 1)))
 

@@ -89,7 +89,7 @@ register_op(
     vary=_gather_varied,
     errors=[
         ErrorSample((uniform((5, 3)), uniform((4,))), _AXIS_0, raises=DTypeError, match="needs integer elements"),
-        ErrorSample((uniform((5, 3)), integers((4,))), {"axis": 2}, raises=ArgumentError, match="out of range for rank 2"),
+        ErrorSample((uniform((5, 3)), integers((4,))), {"axis": 2}, raises=ArgumentError, match="out of bounds for rank 2"),
     ],
 )
 

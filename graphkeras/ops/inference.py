@@ -99,7 +99,7 @@ def require_axis(op: str, axis, rank: int) -> None:
     """Raises ArgumentError unless axis is an int in [0, rank), as attributes of nodes must be."""
     if not isinstance(axis, int) or isinstance(axis, bool) or not 0 <= axis < rank:
         raise ArgumentError(
-            f"{op}: axis {axis!r} is out of range for rank {rank}.",
+            f"{op}: axis {axis!r} is out of bounds for rank {rank}.",
             got=f"axis {axis!r}",
             expected=f"an integer in [0, {rank})" if rank else "no axis: the tensor is a scalar",
             mend="count axes from 0, or from the end with negative numbers in the functions of graphkeras.ops",
@@ -129,7 +129,7 @@ def normalize_axis(op: str, axis: int, rank: int) -> int:
         index = None
     if index is None or not -rank <= index < rank:
         raise ArgumentError(
-            f"{op}: axis {axis!r} is out of range for rank {rank}.",
+            f"{op}: axis {axis!r} is out of bounds for rank {rank}.",
             got=f"axis {axis!r} for a tensor of rank {rank}",
             expected=f"an integer in [{-rank}, {rank})",
             mend="check the rank of the input: leading batch axes count too",

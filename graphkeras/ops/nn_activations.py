@@ -1,6 +1,7 @@
 """Activation functions, as in `keras.ops.nn`."""
 
 import math as _math
+import warnings
 
 from graphkeras.ir.dims import Dim
 from graphkeras.ir.errors import ArgumentError
@@ -420,6 +421,12 @@ def softmax(x, axis=-1):
     """
     x = as_float(x)
     axes = normalize_axes("softmax", axis, x.ndim)
+    if isinstance(axis, int) and x.spec.shape[axis] == 1:
+        warnings.warn(
+            f"You are using a softmax over axis {axis} of a tensor of shape {x.shape}. This axis has size 1. The softmax operation "
+            "will always return the value 1, which is likely not what you intended. Did you mean to use a sigmoid instead?",
+            stacklevel=2,
+        )
     y = prim.softmax(x, axes=axes)
     return remember_logits(y, x) if axes == (x.ndim - 1,) else y
 

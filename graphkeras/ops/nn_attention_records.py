@@ -130,6 +130,11 @@ def _row_sums(x):
     return prim.transpose(prim.reduce_sum(x, axes=(3,), keepdims=False), perm=(0, 2, 1))
 
 
+def _count(keys, like):
+    """The number of keys."""
+    return scalar_like(max(keys, 1), like) if isinstance(keys, int) else prim.cast(prim.dim(size=keys), dtype=like.dtype)
+
+
 class _Shares:
     """Shares and their slopes as graphs over whole matrices of scores, (B, N, T, S)."""
 
@@ -150,10 +155,8 @@ class _Shares:
         logs = _rows_of(lse)
         shares = prim.exp(scores - logs)
         if extras:
-            keys = k.spec.shape[1]
-            one = scalar_like(1, q)
-            even = scalar_like(1 / max(keys, 1), q) if isinstance(keys, int) else prim.divide(one, prim.cast(prim.dim(size=keys), dtype=q.dtype))
             blind = prim.less_equal(logs, scalar_like(lowest / 2, q))
+            even = prim.divide(scalar_like(1, q), _count(k.spec.shape[1], q))
             shares = prim.select(prim.broadcast_to(blind, shape=shares.spec.shape), even, shares)
         self.shares = shares
         self.pulled = _times(self.ct, self.v, transpose_b=True) - _rows_of(delta)

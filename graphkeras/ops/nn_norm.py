@@ -2,8 +2,8 @@
 
 import warnings
 
-from graphkeras.ir.errors import ArgumentError
-from graphkeras.ops.inference import normalize_axes, normalize_axis, scalar_like
+from graphkeras.ir.errors import ArgumentError, ShapeError
+from graphkeras.ops.inference import join_dim, normalize_axes, normalize_axis, scalar_like
 from graphkeras.ops.math import norm
 from graphkeras.ops.numpy_binary import clip
 from graphkeras.ops.numpy_reduce import mean, var
@@ -92,13 +92,27 @@ def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilo
     x = as_float(x)
     axis = normalize_axis("batch_normalization", axis, x.ndim)
 
-    mean, variance = (convert_to_tensor(v, x.dtype) for v in (mean, variance))
-    scale = prim.broadcast_to(scalar_like(1.0, x), shape=mean.spec.shape) if scale is None else convert_to_tensor(scale, x.dtype)
+    mean, variance, scale, offset = (
+        None if v is None else _vector(name, v, x, axis)
+        for name, v in (("mean", mean), ("variance", variance), ("scale", scale), ("offset", offset))
+    )
+    scale = prim.broadcast_to(scalar_like(1.0, x), shape=mean.spec.shape) if scale is None else scale
     y = prim.batch_norm(x, mean, variance, scale, axis=axis, epsilon=float(epsilon))
     if offset is None:
         return y
-    offset = convert_to_tensor(offset, x.dtype)
     return y + (offset if axis == x.ndim - 1 else reshape(offset, tuple(-1 if i == axis else 1 for i in range(x.ndim))))
+
+
+def _vector(name, value, x, axis):
+    value, size = convert_to_tensor(value, x.dtype), x.spec.shape[axis]
+    if value.ndim != 1 or join_dim(value.spec.shape[0], size) is None:
+        raise ShapeError(
+            f"batch_normalization: argument `{name}` must be a vector of length {size}.",
+            got=f"{name} {value.spec} for axis {axis} of {x.spec}",
+            expected=f"shape ({size},)",
+            mend="check axis=, and squeeze the statistics of moments(..., keepdims=True)",
+        )
+    return value
 
 
 def rms_normalization(x, scale=None, axis=-1, epsilon=None):

@@ -139,7 +139,7 @@ def _samples(make, *extra):
 
 _ERRORS = [
     ErrorSample(
-        (uniform((2, 3)),), {"axes": (2,), "keepdims": False}, raises=ArgumentError, match="axis 2 is out of range for rank 2"
+        (uniform((2, 3)),), {"axes": (2,), "keepdims": False}, raises=ArgumentError, match="axis 2 is out of bounds for rank 2"
     ),
     ErrorSample((uniform((2, 3)),), {"axes": (1, 0), "keepdims": False}, raises=ArgumentError, match="not sorted"),
 ]
@@ -248,7 +248,7 @@ for _name, _function in (("argmax", np.argmax), ("argmin", np.argmin)):
             Sample((exactly([[1, float("nan"), 5], [2, 2, 1], [float("-inf")] * 3], "float32"),), {"axis": 1, "keepdims": False}),
         ],
         errors=[
-            ErrorSample((uniform((2,)),), {"axis": 1, "keepdims": False}, raises=ArgumentError, match="out of range for rank 1"),
+            ErrorSample((uniform((2,)),), {"axis": 1, "keepdims": False}, raises=ArgumentError, match="out of bounds for rank 1"),
             ErrorSample((uniform((2, 0)),), {"axis": 1, "keepdims": False}, raises=ShapeError, match="no extreme"),
         ],
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from graphkeras.ir.dtypes import INTEGERS
+from graphkeras.ir.dtypes import FLOATS, INTEGERS, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_shape, any_size, booleans, drawn, exactly, integers, uniform
@@ -62,19 +62,63 @@ def _vjp(ct, x, indices, updates, y, *, how):
 
 
 def _product_vjp(ct, x, indices, updates):
-    """The product of all other factors: y / factor where nothing is zero; where one factor is, it alone has a gradient."""
+    ones = filled(1, x.spec.shape, x.dtype, like=x)
+    others = prim.scatter_product_of_others(x, indices, updates)
+    return ct * prim.scatter_reduce(ones, indices, updates, how="mul"), None, prim.gather(ct, indices, axis=0) * others
+
+
+def _others(x, indices, updates):
+    """For each update the product of all other factors of its row: that of all over its own where nothing is zero; where one
+    factor is, it alone has a product of others that is not."""
     zero, one = scalar_like(0, x), scalar_like(1, x)
     x_zero, u_zero = (prim.cast(prim.equal(v, zero), dtype=x.dtype) for v in (x, updates))
-    zeros = prim.scatter_add(x_zero, indices, u_zero, axis=0)
     safe_x, safe_u = (prim.select(prim.equal(v, zero), one, v) for v in (x, updates))
     product = prim.scatter_reduce(safe_x, indices, safe_u, how="mul")
-
-    def others(is_zero, count, product, safe):
-        allowed = prim.select(prim.equal(is_zero, one), prim.equal(count, one), prim.equal(count, zero))
-        return prim.cast(allowed, dtype=ct.dtype) * (product / safe)
-
     taken = lambda v: prim.gather(v, indices, axis=0)
-    return ct * others(x_zero, zeros, product, safe_x), None, taken(ct) * others(u_zero, taken(zeros), taken(product), safe_u)
+    count = taken(prim.scatter_add(x_zero, indices, u_zero, axis=0)) - u_zero
+    return prim.select(prim.equal(count, zero), taken(product) / safe_u, zero)
+
+
+def _others_eager(x, indices, updates):
+    check_indices("scatter_product_of_others", indices, x.shape[0])
+    wide = {"float16": np.float32, "bfloat16": np.float32, "float32": np.float64}.get(x.dtype.name, x.dtype)
+    places, own = indices.astype(np.int64), updates.astype(wide)
+    with np.errstate(all="ignore"):
+        zeros, product = (x == 0).astype(np.int64), np.where(x == 0, 1, x.astype(wide))
+        np.add.at(zeros, places, own == 0)
+        np.multiply.at(product, places, np.where(own == 0, 1, own))
+        left = zeros[places] - (own == 0)
+        return np.where(left == 0, product[places] / np.where(own == 0, 1, own), 0).astype(x.dtype)
+
+
+def _others_infer(x, indices, updates):
+    require_dtype("scatter_product_of_others", [x], FLOATS, "floating-point")
+    return updates.with_dtype(_infer(x, indices, updates, how="mul").dtype)
+
+
+def _others_vjp(ct, x, indices, updates, y):
+    # Others of update k: in copy k of x, where k's own factor is a one, the product of row indices[k]. So the slope by factor j of
+    # that row is the product of all others there. Quadratic, and right at any number of zeros.
+    (rows, *inner), (count,) = x.spec.shape, indices.spec.shape
+    ones = filled(1, x.spec.shape, x.dtype, like=x)
+    dx = ct * prim.scatter_product_of_others(ones, indices, updates)
+    dx = prim.scatter_add(filled(0, x.spec.shape, x.dtype, like=x), indices, dx, axis=0)
+    places = prim.cast(indices, dtype="int32")
+    places = prim.select(prim.less(places, np.int32(0)), places + rows, places)
+    copies = prim.broadcast_to(prim.reshape(x, shape=(1, rows, *inner)), shape=(count, rows, *inner))
+    spread = prim.reshape(places, shape=(1, count)) + iota((count, 1), 0, "int32", like=x) * rows
+    same = prim.equal(*(iota((count, count), a, "int32", like=x) for a in (0, 1)))
+    meet = prim.equal(prim.reshape(places, shape=(count, 1)), prim.reshape(places, shape=(1, count)))
+    meet = prim.logical_and(meet, prim.logical_not(same))
+    same, meet = (prim.reshape(m, shape=(count, count, *(1 for _ in inner))) for m in (same, meet))
+    square = prim.select(same, scalar_like(1, x), prim.reshape(updates, shape=(1, count, *inner)))
+    others = prim.scatter_product_of_others(
+        prim.reshape(copies, shape=(count * rows, *inner)),
+        prim.reshape(spread, shape=(count * count,)),
+        prim.reshape(square, shape=(count * count, *inner)),
+    )
+    others = prim.reshape(others, shape=(count, count, *inner)) * prim.reshape(ct, shape=(count, 1, *inner))
+    return dx, None, prim.reduce_sum(prim.select(meet, others, scalar_like(0, x)), axes=(0,), keepdims=False)
 
 
 def _varied(rng):
@@ -113,4 +157,34 @@ register_op(
         ErrorSample((uniform((5,)), uniform((4,)), uniform((4,))), _FEW("max"), raises=DTypeError, match="needs integer elements"),
         ErrorSample((uniform((5,)), integers((4,)), uniform((4,))), _FEW("add"), raises=ArgumentError, match="unknown how"),
     ],
+)
+
+
+def _others_varied(rng):
+    """Few rows, many updates to each, zeros among them."""
+    shape = (any_size(rng, 1, 4), *any_shape(rng, 0, 1, most=4))
+    count, dtype = any_size(rng, most=9), any_dtype(rng)
+    some_zeros = lambda shape: exactly(
+        np.where(rng.random(shape) < 0.2, 0, rng.uniform(0.5, 2, shape)).astype(numpy_dtype(dtype))
+    )
+    return Sample((some_zeros(shape), integers((count,), -shape[0], shape[0]), some_zeros((count, *shape[1:]))))
+
+
+register_op(
+    "scatter_product_of_others",  # of each update, what it is multiplied with: the slope of scatter_reduce with how="mul"
+    kind="composite",
+    infer=_others_infer,
+    eager=_others_eager,
+    vjp=_others_vjp,
+    expand=_others,
+    cost=lambda x, indices, updates, outputs: 4 * updates.size,
+    samples=[
+        Sample((uniform((5, 3), 0.5, 2), _DUPLICATES, uniform((4, 3), 0.5, 2))),
+        Sample((exactly([2, 0, 3], "float32"), exactly([0, 0, 1, 2, 2], "int32"), exactly([0, 5, 7, 0, 0], "float32"))),
+    ],
+    errors=[
+        ErrorSample((integers((5,)), integers((4,)), integers((4,))), raises=DTypeError, match="floating-point"),
+        ErrorSample((uniform((5, 3)), integers((4,)), uniform((4, 2))), raises=ShapeError, match="do not fit"),
+    ],
+    vary=_others_varied,
 )

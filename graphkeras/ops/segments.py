@@ -7,7 +7,6 @@ from graphkeras.ir.dims import size as size_of
 from graphkeras.ir.dtypes import is_float, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ops import segment_records  # noqa: F401 - registers scatter_reduce
-from graphkeras.ops.core import slice as static_slice
 from graphkeras.ops.inference import join_dim
 from graphkeras.ops.numpy_shape import cut, resolve_shape
 from graphkeras.ops.sources import filled, iota
@@ -33,18 +32,26 @@ def segments(name, data, segment_ids, num_segments, how, start):
         DataError: for an id of `num_segments` or more, as TensorFlow does on CPUs.
     """
     data, ids = as_tensor(data), as_tensor(segment_ids)
-    rank = ids.ndim
-    if rank > data.ndim or any(join_dim(a, b) is None for a, b in zip(ids.spec.shape, data.spec.shape)):
+    if ids.ndim != 1:
         raise ShapeError(
-            f"{name}: the ids do not fit the leading axes of the data.", got=f"data {data.spec}, segment_ids {ids.spec}",
-            expected="data.shape[:segment_ids.ndim] == segment_ids.shape",
-        )  # fmt: skip
+            f"{name}: Argument `segment_ids` should be an 1-D vector.",
+            got=f"segment_ids {ids.spec}",
+            expected="rank 1",
+            mend="flatten the ids with ops.reshape(ids, -1), and the same axes of the data",
+        )
+    if not data.ndim or join_dim(ids.spec.shape[0], data.spec.shape[0]) is None:
+        raise ShapeError(
+            f"{name}: Argument `segment_ids` and `data` should have same leading dimension.",
+            got=f"data {data.spec}, segment_ids {ids.spec}",
+            expected="one id for each row of the data",
+            mend="check that both come from the same batch",
+        )
     if num_segments is None:
         if isinstance(ids, SymbolicTensor):
             raise ArgumentError("Argument `num_segments` must be set when the ids are symbolic.", got=repr(ids), expected="an int")
         num_segments = int(ids.array.max()) + 1 if ids.array.size else 0
-    count, rest = size_of(ids.spec.shape), data.spec.shape[rank:]
-    data, ids = prim.reshape(data, shape=(count, *rest)), prim.cast(prim.reshape(ids, shape=(count,)), dtype="int32")
+    rest = data.spec.shape[1:]
+    ids = prim.cast(ids, dtype="int32")
     negative = prim.less(ids, np.int32(0))
     ids = (
         prim.check_range(prim.select(negative, np.int32(0), ids), low=0, high=num_segments, what="segment id")
@@ -180,7 +187,7 @@ def _starts(start_indices):
         tensor = as_tensor(start_indices)
         if not isinstance(tensor, SymbolicTensor):
             return tuple(int(v) for v in tensor.array)
-        return tuple(prim.reshape(cut(tensor, 0, i, i + 1), shape=()) for i in range(tensor.spec.shape[0]))
+        return tuple(_start(prim.reshape(cut(tensor, 0, i, i + 1), shape=())) for i in range(tensor.spec.shape[0]))
     return tuple(_start(v) for v in start_indices)
 
 
@@ -197,12 +204,13 @@ def slice(inputs, start_indices, shape):
     Args:
         inputs: Input tensor.
         start_indices: Start of the slice on every axis: ints, or integer tensors whose values may be known only at run time.
-        shape: Shape of the slice.
+        shape: Shape of the slice; -1 takes the rest of an axis.
 
     Returns:
         Tensor of the given shape.
 
     Raises:
+        ShapeError: for a slice that leaves the tensor, or another number of axes than `inputs` has.
         DataError: for a slice that leaves the tensor at run time.
 
     Example:
@@ -210,15 +218,27 @@ def slice(inputs, start_indices, shape):
     >>> slice([[1, 2, 3], [4, 5, 6]], [0, 1], [2, 2]).tolist()
     [[2, 3], [5, 6]]
     """
-    starts = _starts(start_indices)
-    if not any(is_tensor(s) for s in starts):
-        return static_slice(inputs, starts, shape)
-    x = as_tensor(inputs)
-    for axis, (start, size) in enumerate(zip(starts, resolve_shape(shape), strict=True)):
-        if is_tensor(start):
-            x = prim.gather(x, iota((size,), 0, "int32", like=x) + start, axis=axis)
+    x, starts, sizes = as_tensor(inputs), _starts(start_indices), resolve_shape(shape)
+    for name, given in (("start_indices", starts), ("shape", sizes)):
+        if len(given) != x.ndim:
+            raise ShapeError(
+                f"slice: the number of dimensions in `inputs` must match the number of dimensions in `{name}`.",
+                got=f"inputs {x.spec}, {name}={start_indices if name == 'start_indices' else shape!r}",
+                expected=f"{x.ndim} numbers in `{name}`",
+                mend="give one number per axis; shape -1 takes the rest of an axis",
+            )
+    for axis, (start, size, room) in enumerate(zip(starts, sizes, x.spec.shape, strict=True)):
+        if not is_tensor(start):
+            x = cut(x, axis, start, room if isinstance(size, int) and size == -1 else start + size)
+        elif isinstance(size, int) and size == -1:
+            raise ShapeError(
+                f"slice: shape[{axis}] is -1, but the start on that axis is known only when the program runs.",
+                got=f"start_indices={start_indices!r}, shape={shape!r}",
+                expected="a size for every axis with a computed start",
+                mend="name the size, or use ops.take with indices of a known number",
+            )
         else:
-            x = cut(x, axis, start, start + size)
+            x = prim.gather(x, iota((size,), 0, "int32", like=x) + start, axis=axis)
     return x
 
 

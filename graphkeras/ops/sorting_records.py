@@ -56,7 +56,7 @@ _SAMPLES = [
     Sample((uniform((33,), dtype="float16"),), {"axis": 0}),
 ]
 _ERRORS = [
-    ErrorSample((uniform((3,)),), {"axis": 1}, raises=ArgumentError, match="out of range for rank 1"),
+    ErrorSample((uniform((3,)),), {"axis": 1}, raises=ArgumentError, match="out of bounds for rank 1"),
     ErrorSample((exactly([1j], "complex64"),), {"axis": 0}, raises=DTypeError, match="needs real or boolean"),
 ]
 

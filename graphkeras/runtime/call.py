@@ -2,11 +2,16 @@
 
 import numpy as np
 
+from graphkeras.lowering.cpu.kernel import steps_of
 from graphkeras.runtime.frame import Binding, Frame
 from graphkeras.runtime.memory import aligned_array
+from graphkeras.runtime.sizes import evaluated
 
 _COPIED_BYTES = 1 << 14
 """An array of at most so many bytes is copied sooner than its address is found out and written into the argument blocks."""
+
+_MANY_STEPS = 1 << 12
+"""A loop of so many steps at most is run without the 16 microseconds that it takes to be able to stop it."""
 
 
 class Call:
@@ -22,13 +27,13 @@ class Call:
     Attributes:
         job: runs it.
         frame: argument blocks and intermediate arrays.
-        loops: whether it holds a loop, which may go on for any time: Ctrl-C must be able to end it.
+        loops: whether it holds a loop of many steps, or nobody knows how many: Ctrl-C must be able to end it.
     """
 
     def __init__(self, program, binding: Binding, shapes):
         self.frame = Frame(binding)
         self.job = self.frame.ready((program.compiled, program.constants))
-        self.loops = any(kernel.until is not None for kernel in program.lowered)
+        self.loops = any(evaluated(steps_of(kernel), binding.sizes) > _MANY_STEPS for kernel in program.lowered if kernel.until)
         self._dtypes, self._output_dtypes = program.dtypes, program.output_dtypes
         self._shapes = binding.output_shapes
         self._inputs = [_own_place(shape, dtype) for shape, dtype in zip(shapes, self._dtypes)]

@@ -6,6 +6,7 @@ process can be started, kernels are compiled in this one.
 """
 
 import atexit
+import contextlib
 import json
 import os
 import struct
@@ -78,25 +79,46 @@ class _Worker:
             raise _WorkerDied
         return status, data
 
-    def close(self, wait=True) -> None:
-        try:
-            self._process.stdin.close()
-        except OSError:
-            pass  # it has left already
-        self.output.close()
-        if wait:
-            self._process.terminate()
-            self._process.wait()
-        else:
-            self._process.returncode = 0  # another process's child: not ours to wait for
+    def close(self) -> None:
+        # First the process ends, so that no thread still waits for its answer while the pipe is closed.
+        self._process.terminate()
+        for pipe in (self._process.stdin, self.output):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        self._process.wait()
+
+    def abandon(self) -> None:
+        """Lets go of another process's child: its pipes end here, but their objects, which a thread of the parent may have locked,
+        stay as they are."""
+        self._process.returncode = 0
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for pipe in (self._process.stdin, self.output):
+            os.dup2(nothing, pipe.fileno(), inheritable=False)
+        os.close(nothing)
+
+
+class _Task:
+    """A job on its way: in the end it has `code` or `error`."""
+
+    def __init__(self, job):
+        self.job, self.done = job, threading.Event()
+        self.code: bytes | None = None
+        self.error: BaseException | None = None
 
 
 class CompilePool:
-    """A few worker processes, started when first needed and again when they have left."""
+    """A few worker processes, started when first needed and again when they have left.
+
+    Each is attended to by a thread while there is work, so that several threads of the program can ask at the same time, and one
+    that is interrupted leaves no answer behind that the next one would take for its own.
+    """
 
     def __init__(self):
         self._lock = threading.Lock()
+        self._waiting: list[_Task] = []
         self._workers: list[_Worker] = []
+        self._idle: list[_Worker] = []
+        self._threads = 0
 
     def compile(self, jobs: Sequence[CompileJob]) -> list[bytes]:
         """Object code of each job, in order.
@@ -104,91 +126,101 @@ class CompilePool:
         Raises:
             CompileError: The first kernel that does not compile.
         """
-        count = min(wanted_workers(), len(jobs))
-        if count == 0:
+        allowed = wanted_workers()
+        if not allowed or not jobs:
             return _compile_here(jobs)
+        tasks = [_Task(job) for job in jobs]
         with self._lock:
-            try:
-                self._start(count)
-            except OSError:
-                return _compile_here(jobs)
-            return self._distribute(jobs)
+            self._waiting += tasks
+            self._waiting.sort(key=lambda task: len(task.job.body))  # longest last, and taken first
+            for _ in range(min(len(tasks), allowed - self._threads)):
+                self._threads += 1
+                threading.Thread(target=self._attend, name="graphkeras-compile", daemon=True).start()
+        try:
+            for task in tasks:
+                task.done.wait()
+                if isinstance(task.error, OSError):  # no process can be started
+                    (task.code,) = _compile_here([task.job])
+                elif task.error is not None:
+                    raise task.error
+        except BaseException:
+            with self._lock:
+                self._waiting = [task for task in self._waiting if task not in tasks]
+            raise
+        return [task.code for task in tasks]
 
-    def close(self, wait=True) -> None:
+    def close(self) -> None:
         """End all workers."""
-        for worker in self._workers:
-            worker.close(wait)
-        self._workers.clear()
+        with self._lock:
+            self._waiting.clear()
+            workers, self._workers, self._idle = self._workers, [], []
+        for worker in workers:
+            worker.close()
 
-    def _start(self, count):
-        for worker in [worker for worker in self._workers if not worker.alive()]:
+    def abandon(self) -> None:
+        """Forget the workers of the process that this one was forked from."""
+        for worker in self._workers:
+            worker.abandon()
+        _abandoned.extend(self._workers)
+
+    def _attend(self):
+        """The life of a thread: gives tasks to a worker until none is left."""
+        worker = None
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._threads -= 1
+                    if worker in self._workers:
+                        self._idle.append(worker)
+                    return
+                task = self._waiting.pop()
+            try:
+                worker = self._served(worker, task)
+            except BaseException as error:
+                task.error, worker = error, None
+            task.done.set()
+
+    def _served(self, worker, task):
+        """Has a worker do a task, a second one if the first dies; returns the worker for the next task."""
+        for _ in range(2):
+            worker = worker or self._worker()
+            try:
+                worker.send(task.job)
+                status, data = worker.receive()
+            except BaseException as error:
+                self._drop(worker)
+                if not isinstance(error, _WorkerDied):
+                    raise
+                worker = None
+                continue
+            if status == 0:
+                task.code = data
+            else:
+                task.error = CompileError(task.job.symbol, data.decode(), task.job.body)
+            return worker
+        raise CompileError(task.job.symbol, "the compiling process died over it", task.job.body)
+
+    def _worker(self):
+        while True:
+            with self._lock:
+                worker = self._idle.pop() if self._idle else None
+            if worker is None:
+                worker = _Worker()
+                with self._lock:
+                    self._workers.append(worker)
+                return worker
+            if worker.alive():
+                return worker
             self._drop(worker)
-        while len(self._workers) < count:
-            self._workers.append(_Worker())
 
     def _drop(self, worker):
-        self._workers.remove(worker)
+        with self._lock:
+            if worker in self._workers:
+                self._workers.remove(worker)
         worker.close()
 
-    def _distribute(self, jobs):
-        import selectors
 
-        waiting = sorted(range(len(jobs)), key=lambda i: len(jobs[i].body))  # longest last, and taken first
-        results: list[bytes | None] = [None] * len(jobs)
-        attempts = [0] * len(jobs)
-        running: dict[_Worker, int] = {}
-        failure = None
-        with selectors.DefaultSelector() as selector:
-
-            def give(worker):
-                while waiting and failure is None:
-                    index = waiting.pop()
-                    try:
-                        worker.send(jobs[index])
-                    except _WorkerDied:
-                        return died(worker, index)
-                    running[worker] = index
-                    selector.register(worker.output, selectors.EVENT_READ, worker)
-                    return
-
-            def died(worker, index):
-                nonlocal failure
-                self._drop(worker)
-                attempts[index] += 1
-                if attempts[index] > 1:
-                    failure = (index, "the compiling process died over it")
-                    return
-                waiting.append(index)
-                replacement = _Worker()
-                self._workers.append(replacement)
-                give(replacement)
-
-            try:
-                for worker in list(self._workers):
-                    give(worker)
-                while running:
-                    for event, _ in selector.select():
-                        worker = event.data
-                        selector.unregister(worker.output)
-                        index = running.pop(worker)
-                        try:
-                            status, data = worker.receive()
-                        except _WorkerDied:
-                            died(worker, index)
-                            continue
-                        if status == 0:
-                            results[index] = data
-                        elif failure is None:
-                            failure = (index, data.decode())
-                        give(worker)
-            except BaseException:  # Ctrl-C: answers still on their way must not be taken for those of the next round
-                for worker in list(self._workers):
-                    self._drop(worker)
-                raise
-        if failure is not None:
-            index, reason = failure
-            raise CompileError(jobs[index].symbol, reason, jobs[index].body)
-        return results
+_abandoned: list[_Worker] = []
 
 
 def wanted_workers() -> int:
@@ -242,7 +274,7 @@ pool = CompilePool()
 
 def _forget_after_fork():
     global pool
-    pool.close(wait=False)
+    pool.abandon()
     pool = CompilePool()
 
 

@@ -242,7 +242,7 @@ class Epoch:
         if self.collects:
             self._check_collected(bindings, sizes)
         self._collected = self._make_collected() if self.collects else []
-        sources = [_gather_source(a.dtype, dtype) for a, dtype in zip(self.data, dtypes)]
+        sources = [gather_source(a.dtype, dtype) for a, dtype in zip(self.data, dtypes)]
         collects = [KernelSource(_COLLECT.format(dtype=f"u{8 * a.itemsize}"), name="collect") for a in self._collected]
         self._kernels = load_kernels([*sources, *collects])
         program.keep_kernels(self._kernels)
@@ -320,7 +320,8 @@ def _beginning(array, shape):
     return array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
 
 
-def _gather_source(source, target) -> KernelSource:
+def gather_source(source, target) -> KernelSource:
+    """The kernel that gathers a batch of one dtype from data of another."""
     if source == target:
         word = f"u{8 * np.dtype(source).itemsize}"
         return KernelSource(_GATHER.format(source=word, target=word, cast=""), name="gather_batch")

@@ -13,7 +13,6 @@ import time
 import numpy as np
 
 from graphkeras.debug import flags
-from graphkeras.ir.dims import Dim
 from graphkeras.ir.dtypes import is_float, is_integer, numpy_dtype
 from graphkeras.ir.errors import DataError
 from graphkeras.ir.node import Node, Value
@@ -232,19 +231,19 @@ def _timed(program, arrays, threads):
     if result.status is Status.ERROR:
         raise program.error(ready.frame, result.error)
     if shows_times:
-        _show_times(program, ready.job, seconds)
+        _show_times(program, ready.job, seconds, ready.frame.binding.sizes)
     return ready.outputs(fresh)
 
 
-def _show_times(program, job, seconds):
+def _show_times(program, job, seconds, sizes):
     """One line per row of a job that was profiled, with its share of the time."""
     rows = [kernel for kernel in program.lowered if not kernel.called]
     cycles = job.table[:, 7].tolist()
     total = max(1, sum(cycles))
     print(f"graphkeras: program {program.name}: {seconds * 1e6:.1f} us", file=sys.stderr)
     for kernel, spent in zip(rows, cycles, strict=True):
-        text = f"  {kernel.name:<28} {seconds * 1e6 * spent / total:>10.1f} us"
-        print(text if isinstance(kernel.bytes, Dim) else f"{text} {kernel.bytes:>12} bytes", file=sys.stderr)
+        text = f"  {kernel.name:<28} {seconds * 1e6 * spent / total:>10.1f} us {number(kernel.bytes, sizes):>12} bytes"
+        print(text, file=sys.stderr)
 
 
 # ---- NaN ------------------------------------------------------------------------------------------------------------

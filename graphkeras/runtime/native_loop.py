@@ -12,6 +12,7 @@ Waiting goes in three stages: spin for some ten microseconds, then yield to othe
 """
 
 import textwrap
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -334,12 +335,15 @@ def sources() -> list[KernelSource]:
     return [leader_source(), helper_source()]
 
 
-def prepare_cold_start() -> None:
+def prepare_cold_start(more: Callable[[], Sequence[KernelSource]] = list) -> None:
     """Call before tracing: where the cache is cold, the loop and the matrix product, which takes longest, are begun with.
 
     Costs a look at one file where it is not.
+
+    Args:
+        more: gives other kernels that will be needed.
     """
-    prepare_compiler(sources(), _matmul)
+    prepare_compiler(sources(), lambda: [*_matmul(), *more()])
 
 
 def _matmul():

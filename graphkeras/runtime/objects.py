@@ -127,31 +127,70 @@ def load_kernels(sources: Sequence[KernelSource], cache: DiskCache | None = None
     >>> kernel, = load_kernels([KernelSource(body, name="count")])
     """
     cache = get_cache() if cache is None else cache
+    codes: dict[str, _Code] = {}
+    objects: dict[str, bytes] = {}
+    missing: dict[str, KernelSource] = {}
+    elsewhere: dict[str, _Pending] = {}
+    keys = [source.key for source in sources]
     with _lock:
-        codes: dict[str, _Code] = {}
-        objects: dict[str, bytes] = {}
-        missing: dict[str, KernelSource] = {}
-        keys = [source.key for source in sources]
         for key, source in zip(keys, sources):
-            if key in codes or key in objects or key in missing:
+            if key in codes or key in objects or key in missing or key in elsewhere:
                 continue
             code = _loaded.get(key)
             if code is not None:
                 codes[key] = code
-                continue
-            data = cache.get(key)
-            if data is None:
-                missing[key] = source
-            else:
+            elif key in _pending:
+                elsewhere[key] = _pending[key]
+            elif (data := cache.get(key)) is not None:
                 objects[key] = data
-        if missing:
+            else:
+                missing[key] = source
+                _pending[key] = _Pending()
+    # Compiling takes long, and other threads may need other kernels meanwhile: nothing is locked.
+    if missing:
+        try:
             objects.update(_compile(missing, cache))
+        finally:
+            with _lock:
+                for key in missing:
+                    _pending.pop(key).finish(objects.get(key))
+    for key, pending in elsewhere.items():
+        data = pending.result()
+        if data is None:  # the other thread failed, or was interrupted
+            source = sources[keys.index(key)]
+            data = _compile({key: source}, cache)[key]
+        objects[key] = data
+    with _lock:
+        for key in list(objects):
+            if (code := _loaded.get(key)) is not None:
+                codes[key] = code
+                del objects[key]
         if objects:
             codes.update(_link(objects))
-        kernels = [Kernel(source, key, codes[key], key in missing) for key, source in zip(keys, sources)]
+    kernels = [Kernel(source, key, codes[key], key in missing) for key, source in zip(keys, sources)]
     for kernel in kernels:
         _register_readable(kernel)
     return kernels
+
+
+class _Pending:
+    """Object code that a thread is compiling."""
+
+    def __init__(self):
+        self._done = threading.Event()
+        self._data: bytes | None = None
+
+    def finish(self, data: bytes | None) -> None:
+        """Hands the code to all who wait; None where there is none."""
+        self._data = data
+        self._done.set()
+
+    def result(self) -> bytes | None:
+        self._done.wait()
+        return self._data
+
+
+_pending: dict[str, _Pending] = {}
 
 
 def find_kernels(keys: Sequence[str], names: Sequence[str], cache: DiskCache | None = None) -> list[Kernel] | None:
@@ -328,6 +367,7 @@ def _link(objects):
 def _new_lock_after_fork():
     global _lock
     _lock = threading.RLock()
+    _pending.clear()
 
 
 if hasattr(os, "register_at_fork"):

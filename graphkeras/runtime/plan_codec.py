@@ -11,6 +11,7 @@ import math
 import struct
 import sys
 from dataclasses import fields
+from types import FunctionType
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from graphkeras.lowering.cpu.kernel import (
     Moving,
     Temporary,
 )
+from graphkeras.runtime.errors import StaleProgramError
 from graphkeras.runtime.memory import aligned_copy
 from graphkeras.runtime.plan import Plan
 from graphkeras.runtime.sizes import Equal, evaluated
@@ -215,13 +217,27 @@ class _Function:
         if value is not None:
             return value
         if self._found is None:
-            module, _, name = self.__name__.partition(":")
-            self._found = getattr(importlib.import_module(_FUNCTIONS + module), name)
-            if self._dtype is not None:
-                from graphkeras.lowering.cpu.conv_geometry import OfWalk
-
-                self._found = OfWalk(self._found, self._dtype)
+            self._found = self._look_up()
         return self._found(*sizes)
+
+    def _look_up(self):
+        module, _, name = self.__name__.partition(":")
+        try:
+            found = getattr(importlib.import_module(_FUNCTIONS + module), name)
+        except (ImportError, AttributeError):
+            found = None
+        if type(found) is not FunctionType or found.__module__ != _FUNCTIONS + module:
+            raise StaleProgramError(
+                "a program from the cache asks for a function of sizes that there is not.",
+                got=self.__name__,
+                expected="a function of graphkeras.lowering.cpu",
+                mend="empty the cache: python -m graphkeras cache clear",
+            )
+        if self._dtype is None:
+            return found
+        from graphkeras.lowering.cpu.conv_geometry import OfWalk
+
+        return OfWalk(found, self._dtype)
 
 
 class _Decoder:

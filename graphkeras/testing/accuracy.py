@@ -35,7 +35,7 @@ _SUMS = (
     "matmul", "conv", "conv_input_gradient", "conv_kernel_gradient", "reduce_sum", "cumsum", "scatter_add", "average_pool",
     "average_pool_gradient", "max_pool_gradient",
 )  # fmt: skip
-_PRODUCTS = ("reduce_prod", "cumprod", "product_of_others")
+_PRODUCTS = ("reduce_prod", "cumprod", "product_of_others", "scatter_product_of_others")
 _ATTENTION = ("attention", "attention_gradient")
 _ONE_LINEAR_INPUT = ("max_pool_gradient",)  # the others say where
 
@@ -144,7 +144,7 @@ def _terms(record, sample, arrays, wide):
     if record.name in _SUMS:
         ones = [np.ones_like(a) if is_float(dtype_name(a.dtype)) else a for a in wide]
         return np.maximum(np.asarray(run_op(record.name, ones, attrs)[0], np.float64), 1)
-    if record.name == "scatter_reduce":
+    if record.name in ("scatter_reduce", "scatter_product_of_others"):
         return arrays[1].size + 1
     axes = attrs["axes"] if "axes" in attrs else (attrs["axis"],)
     return max(prod(arrays[0].shape[a] for a in axes), 1)

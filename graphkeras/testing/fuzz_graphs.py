@@ -30,7 +30,9 @@ _MOST_ELEMENTS = 4096
 _LARGEST = 8.0  # floats beyond are scaled down before they are used
 _WIDE = 1.5  # a sample that spans [-1.5, 1.5] has no limits
 _TRIES = 12
+_FRESH_TRIES = 4  # the last ones, with inputs for all operands
 _NEAR_SAMPLE = 0.05
+_NUMPYS_OWN = (ValueError, IndexError, np.linalg.LinAlgError)  # for sizes and numbers that an op cannot take
 # They need matrices of a kind, which the samples are; small changes leave them so.
 _MATRICES = ("solve_triangular", "cholesky", "solve", "inv", "det", "slogdet", "lu_factor", "eigh", "eig", "qr", "svd", "singular_values")
 # Their subject is values that others have no use for.
@@ -110,6 +112,7 @@ class Builder:
         self.pool: list[Value] = []
         self.wild: list[Value] = []
         self.taken = 0
+        self._fresh = False
         self.declined: Counter = Counter()
         self.variables: list[Variable] = []
         self.state: dict[str, np.ndarray] = {}
@@ -159,6 +162,7 @@ class Builder:
         """Adds an op, where the values at hand allow it; else its operands become inputs."""
         for attempt in range(_TRIES):
             batched = self.batch is not None and self.rng.random() < 0.7 and attempt < _TRIES // 2
+            self._fresh = attempt >= _TRIES - _FRESH_TRIES
             inputs, runs = len(self.inputs), [dict(run) for run in self.runs]
             try:
                 values = CONTROL_MAKERS[name](self) if name in CONTROL_MAKERS else self._apply(name, batched)
@@ -168,7 +172,7 @@ class Builder:
                     self.taken += 1
                     return
                 self.declined[name, "too large"] += 1
-            except (GraphKerasError, Misfit, ValueError, IndexError, np.linalg.LinAlgError) as error:  # NumPy's own for sizes that do not fit
+            except (GraphKerasError, Misfit, *_NUMPYS_OWN) as error:
                 self.declined[name, str(error).splitlines()[0] if str(error) else "no operand"] += 1
             del self.inputs[inputs:]
             self.runs[:] = runs
@@ -221,14 +225,16 @@ class Builder:
             attrs["size"] = self.batch
         elif batched and isinstance(attrs.get("shape"), tuple) and name in ("iota", "random_bits") and attrs["shape"]:
             attrs["shape"] = (self.batch, *attrs["shape"][1:])
-        if record.kind == "elementwise" and all(a.ndim <= 3 for a in arrays):
+        if record.kind == "elementwise" and not self._fresh and all(a.ndim <= 3 for a in arrays):
             operands = self._alike(arrays)
         else:
             first = arrays[0].shape[:1] if arrays else ()
             batched = batched and not (name in _MATRICES and arrays[0].ndim < 3)
-            operands = [
-                self.operand(a, self.shape_of(a, batched and a.shape[:1] == first and a.size > 0), name, i) for i, a in enumerate(arrays)
-            ]
+            operands = []
+            for i, a in enumerate(arrays):
+                window = i == 1 and name in ("conv", "conv_input_gradient")  # its first size is no batch, even if it is the same
+                lead = batched and a.shape[:1] == first and a.size > 0 and not window
+                operands.append(self.operand(a, self.shape_of(a, lead), name, i))
         if not operands:
             return list(make_node(name, [], attrs).outputs)
         tensors = [SymbolicTensor.wrap(v) for v in operands]
@@ -280,7 +286,7 @@ class Builder:
         dtype = dtype_name(array.dtype)
         if dtype not in (*INTEGERS, *COMPLEX, "bool") and not is_float(dtype):
             raise Misfit
-        if not self.pool or self.rng.random() < 0.12 or (array.size == 0 and shape == array.shape):
+        if self._fresh or not self.pool or self.rng.random() < 0.12 or (array.size == 0 and shape == array.shape):
             return self.placeholder(array, shape)
         if dtype in COMPLEX:
             parts = [SymbolicTensor.wrap(self.operand(part, shape)) for part in (array.real, array.imag)]
@@ -372,8 +378,9 @@ class Builder:
             if len(shape) < 3:
                 raise Misfit
             array = array[:1]
-        moved = prim.multiply(prim.tanh(SymbolicTensor.wrap(self._typed(value, dtype_name(array.dtype)))), self.scalar(_NEAR_SAMPLE, array.dtype.name))
-        return as_value(prim.add(moved, array))
+        dtype = dtype_name(array.dtype)
+        change = prim.tanh(SymbolicTensor.wrap(self._typed(value, dtype)))
+        return as_value(prim.add(prim.multiply(change, self.scalar(_NEAR_SAMPLE, dtype)), array))
 
     def floats(self, rank=None) -> list[Value]:
         """Values at hand to be used in a sub-graph."""
@@ -406,7 +413,10 @@ class Builder:
         return [v for i, v in enumerate(self.inputs) if v.node.id in reached or i == 0]  # the first one gives the size of the batch
 
     def _gradients(self, forward, ends):
-        targets = [SymbolicTensor.wrap(v) for v in ends if is_float(v.dtype)]
+        found = [v for v in ends if is_float(v.dtype)]
+        inner = [v for v in self.pool if is_float(v.dtype) and v.node.op not in ("input", "read_variable")]
+        found += [inner[i] for i in self.rng.integers(len(inner), size=3)] if inner else []  # ends may be integers only
+        targets = [SymbolicTensor.wrap(v) for v in dict.fromkeys(found)]
         sources = [v for v in forward.inputs if is_float(v.dtype)]
         if not targets or not sources:
             return None, [], []

@@ -8,6 +8,7 @@ takes them, in the shapes of its samples.
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from zlib import crc32
 
 import numpy as np
@@ -19,16 +20,33 @@ from graphkeras.ir.samples import Draw, any_axes, any_axis, any_dtype, any_shape
 from graphkeras.ir.spec import TensorSpec
 
 COUNT = 20
-_TRIES = 200
+_TRIES = 100
 _DTYPES = {"float": (*FLOATS, "complex64"), "integer": INTEGERS, "boolean": ("bool",)}
 _AXES_ATTRS = {"axes", "axis", "keepdims", "reverse"}
 
 
 def samples(record: OpDef, count: int = COUNT) -> list[Sample]:
-    """`count` random samples of an op, the same ones every time; none where it has nothing to start from."""
+    """`count` random samples of an op, the same ones every time; none where it has nothing to start from.
+
+    One or two more where no axis had size 0, or none had size 1.
+    """
     if record.vary is None and not record.samples:
         return []
-    return [_sample(record, np.random.default_rng([crc32(record.name.encode()), number])) for number in range(count)]
+    numbered = (_sample(record, np.random.default_rng([crc32(record.name.encode()), number])) for number in range(count + _TRIES))
+    found = list(islice(numbered, count))
+    missing = {0, 1}.difference(*map(_sizes, found)) if found and found[0].inputs else set()
+    for sample in numbered:
+        if not missing:
+            break
+        if missing & _sizes(sample):
+            missing -= _sizes(sample)
+            found.append(sample)
+    return found
+
+
+def _sizes(sample) -> set[int]:
+    """Sizes of the axes of a sample's inputs."""
+    return {d for maker in sample.inputs for d in (maker.shape if isinstance(maker, Draw) else maker(np.random.default_rng(0)).shape)}
 
 
 def _sample(record, rng):

@@ -1,6 +1,7 @@
 """Steps: `train_step`, `test_step` and `predict_step` of a model, run op by op or traced once and compiled."""
 
 import inspect
+import sys
 import warnings
 
 import numpy as np
@@ -128,6 +129,8 @@ class Step:
         found = self._cache.get(key)
         if found is None:
             check_features(self.model, data)
+            if flags.EXPLAIN_RECOMPILE:
+                print(f"graphkeras: {_METHODS[self.mode]} of '{self.model.name}' is traced: {self._why(key)}", file=sys.stderr)
             try:
                 found = self._compile(data, leaves, execution)
             except (TraceError, LoweringError) as error:
@@ -137,6 +140,14 @@ class Step:
             # Tracing may have built layers and metrics, which are part of the key.
             self._cache[(*key[:3], self._state_key())] = found
         return found
+
+    def _why(self, key) -> str:
+        """Why the traces so far do not serve a key."""
+        if not self._cache:
+            return "first batch"
+        parts = ("execution mode", "structure of the data", "dtypes or shapes of the data", "trained variables, optimizer or learning rate")
+        last = next(reversed(self._cache))
+        return "other " + ", other ".join(part for part, new, old in zip(parts, key, last) if new != old)
 
     def _state_key(self):
         """What of the model's state is baked into a trace: which variables are trained, and a learning rate that is code."""
@@ -156,7 +167,12 @@ class Step:
         from graphkeras.runtime import program_cache
         from graphkeras.runtime.native_loop import prepare_cold_start
 
-        prepare_cold_start()
+        def gathering():
+            from graphkeras.runtime.epoch import gather_source
+
+            return [gather_source(dtype, dtype) for dtype in {a.dtype for a in leaves}]
+
+        prepare_cold_start(gathering)
         specs = [TensorSpec((BATCH, *a.shape[1:]), dtype_name(a.dtype)) for a in leaves]
         if takes_state(getattr(self.model, _METHODS[self.mode])):
             self.model._symbolic_build(data)

@@ -227,3 +227,30 @@ def test_unwatched_tensors_have_no_gradient_in_a_trace_either():
 
     for dx, dy in _both_ways(slope, Tensor(3.0)):
         assert dx is None and float(dy) == 12.0
+
+
+def test_unconnected_jacobians_may_be_zero():
+    x, v = Tensor([1.0, 2.0]), Variable([3.0])
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = x * x
+    of_x, of_v = tape.jacobian(y, [x, v], unconnected_gradients="zero")
+    assert of_x.tolist() == [[2.0, 0.0], [0.0, 4.0]] and of_v.tolist() == [[0.0], [0.0]]
+
+
+def test_persistent_tapes_nest_in_others():
+    x = Tensor(2.0)
+    with GradientTape(persistent=True) as outer:
+        outer.watch(x)
+        with GradientTape() as inner:
+            inner.watch(x)
+            y = x**3.0
+        slope = inner.gradient(y, x)
+    assert (float(slope), float(outer.gradient(slope, x)), float(outer.gradient(y, x))) == (12.0, 12.0, 12.0)
+
+
+def test_unknown_treatment_of_unconnected_sources():
+    with GradientTape() as tape:
+        pass
+    with pytest.raises(ArgumentError, match=r"(?s)Unknown unconnected_gradients.*got: +'nil'"):
+        tape.gradient(Tensor(1.0), Tensor(1.0), unconnected_gradients="nil")

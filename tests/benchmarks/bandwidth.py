@@ -241,13 +241,11 @@ def our_calls(threads, names):
 def _our_adam(keras, count, size, threads):
     from graphkeras.trace import Variable
 
-    values = [Variable(np.zeros(size, np.float32)) for _ in range(count)]
+    values, gradients = ([Variable(a) for a in arrays_of([(size,)] * count)] for _ in range(2))
     optimizer = keras.optimizers.Adam()
     optimizer.build(values)
-    step = keras.function(lambda *gradients: optimizer.apply(gradients, values))
-    arrays = arrays_of([(size,)] * count)
-    program = step.program(*arrays)
-    return program_call(program, arrays, threads)
+    program = keras.function(lambda: optimizer.apply([g.value for g in gradients], values)).program()
+    return program_call(program, [], threads)
 
 
 def torch_calls(threads, names):
@@ -258,7 +256,7 @@ def torch_calls(threads, names):
     for name in names:
         if name in PARAMETERS:
             count, size = PARAMETERS[name]
-            values = [torch.zeros(size) for _ in range(count)]
+            values = [torch.randn(size) for _ in range(count)]
             for value in values:
                 value.grad = torch.randn(size)
             yield name, torch.optim.Adam(values, fused=True).step

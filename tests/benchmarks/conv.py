@@ -28,7 +28,10 @@ SHAPES = {
     "64x16x16x64 -> 64 groups 4": ((64, 64, 16, 64), 3, 1, 1, 4),
     "64x32x32x3 -> 32 same": ((64, 3, 32, 32), 3, 1, 1, 1),
 }
-POOLS = {"max pool 2 of 128x26x26x32": (128, 32, 26), "max pool 2 of 128x11x11x64": (128, 64, 11)}
+POOLS = {
+    "max pool 2 of 128x26x26x32": (128, 32, 26), "max pool 2 of 128x11x11x64": (128, 64, 11),
+    "average pool 2 of 128x26x26x32": (128, 32, 26),
+}  # fmt: skip
 SECONDS = 0.2
 
 
@@ -64,6 +67,12 @@ def torch_calls(threads, only):
             choices = []
             for form in (torch.contiguous_format, torch.channels_last):
                 x = torch.rand(n, c, h, h).to(memory_format=form)
+                if name.startswith("average"):
+                    pool = torch.nn.functional.avg_pool2d
+                    rest = ([2, 2], [2, 2], [0, 0], False, True, None)
+                    choices.append((functools.partial(pool, x, 2), functools.partial(
+                        torch.ops.aten.avg_pool2d_backward, pool(x, 2), x, *rest)))  # fmt: skip
+                    continue
                 y, at = torch.nn.functional.max_pool2d(x, 2, return_indices=True)
                 choices.append((functools.partial(torch.nn.functional.max_pool2d, x, 2), functools.partial(
                     torch.ops.aten.max_pool2d_with_indices_backward, y, x, [2, 2], [2, 2], [0, 0], [1, 1], False, at)))  # fmt: skip
@@ -88,6 +97,7 @@ def program_calls(threads, only):
     import graphkeras.ops  # noqa: F401  (fills the registry)
     from graphkeras.ir import TensorSpec
     from graphkeras.runtime.frame import Frame
+    from graphkeras.runtime.memory import aligned_copy
     from graphkeras.runtime.program import Program
     from graphkeras.runtime.team import Team
     from graphkeras.trace import apply, trace
@@ -95,12 +105,12 @@ def program_calls(threads, only):
     team = Team(threads)
 
     def caller(op, arrays, attrs):
-        arrays = [np.ascontiguousarray(a, np.float32) for a in arrays]
+        arrays = [aligned_copy(np.asarray(a, np.float32)) for a in arrays]  # as a program's own arrays are, and torch's
         graph = trace(lambda *tensors: apply(op, *tensors, **attrs), [TensorSpec(a.shape, "float32") for a in arrays])
         program = Program(graph)
         binding = program.bind([a.shape for a in arrays])
         frame = Frame(binding)
-        output = np.empty(binding.output_shapes[0], np.float32)
+        output = aligned_copy(np.empty(binding.output_shapes[0], np.float32))
         for index, array in enumerate((*arrays, output)):
             frame.place(index, array.ctypes.data)
         job = frame.ready((program, frame, arrays, output))
@@ -113,8 +123,13 @@ def program_calls(threads, only):
             n, c, h = case
             walk = {"window": (2, 2), "strides": (2, 2), "padding": ((0, 0), (0, 0))}
             x = rng.random((n, h, h, c))
-            forward, y = caller("max_pool", [x], walk)
-            yield name, {"forward": forward, "gradient": caller("max_pool_gradient", [y, x], walk)[0]}
+            if name.startswith("average"):
+                forward, y = caller("average_pool", [x], walk)
+                gradient, _ = caller("average_pool_gradient", [y], {"shape": (h, h), **walk})
+            else:
+                forward, y = caller("max_pool", [x], walk)
+                gradient, _ = caller("max_pool_gradient", [y, x], walk)
+            yield name, {"forward": forward, "gradient": gradient}
             continue
         (n, c, h, o), k, stride, pad, groups = case
         walk = {"strides": (stride,) * 2, "padding": ((pad, pad),) * 2, "dilation": (1, 1), "groups": groups}
@@ -182,7 +197,7 @@ def main():
             own = seconds["graphkeras"]
             rate = f" {flop(name) / own / 1e9:6.1f} GFLOP/s" if flop(name) else ""
             peer = f"   torch {seconds['torch'] * 1e3:7.3f}   {seconds['torch'] / own:5.2f}" if "torch" in seconds else ""
-            print(f"  {name:30s} {part:16s} {own * 1e3:7.3f}{rate:>16s}{peer}", flush=True)
+            print(f"  {name:32s} {part:16s} {own * 1e3:7.3f}{rate:>16s}{peer}", flush=True)
 
 
 if __name__ == "__main__":

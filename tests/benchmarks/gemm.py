@@ -129,7 +129,7 @@ def kernel_calls(threads):
         words |= {"b_column": 1, "c_row": n}
         words["down"], words["across"] = gemm.grid(m, n, k)
         pair = []
-        for more in ({}, {"epilogue": epilogue, "epilogue_args": after, "fetch_0": c}):
+        for more in ({}, {"epilogue": epilogue, "epilogue_args": after}):
             filled = arguments(*({**words, **more}.get(name, 0) for name in gemm.ARGUMENTS[1:]))
             call = caller(kernel, *filled, gemm.units(m, n, k), gemm.scratch_bytes(k), a, b, c, bias, after)
             call.repeats = max(1, 10**8 // (m * k * n))

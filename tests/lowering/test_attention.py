@@ -89,8 +89,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", CASES)
+DOUBLE = [pytest.param(name, "float64", marks=[] if name == "all" else pytest.mark.slow) for name in CASES]
+
+
+@pytest.mark.parametrize(("name", "dtype"), [*((name, "float32") for name in CASES), *DOUBLE])
 def test_values_and_gradients(name, dtype):
     sizes, given = CASES[name]
     if dtype == "float64" and "bias" in given:

@@ -172,3 +172,16 @@ def test_strip(dtype, name, segments, count, step):
         assert not c[:, :shift].any() and not c[:, shift + width :].any() and not c[-1].any()
         found.append(c.tobytes())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("weight", [np.inf, np.nan])
+def test_weights_that_are_not_finite_meet_no_zeros_at_borders(groups, weight):
+    x, w = np.ones((1, 4, 5, 4), "float32"), np.ones((3, 3, 4 // groups, 4), "float32")
+    w[0, 0] = weight
+    attrs = {"strides": (1, 1), "padding": ((1, 1), (1, 1)), "dilation": (1, 1), "groups": groups}
+    for name, more, outside in (("conv", {}, (0, 0)), ("conv_input_gradient", {"shape": (4, 5)}, (-1, -1))):
+        inputs = args_like(x, w)
+        program = check(Graph("g", inputs, [op(name, *inputs, **more, **attrs)]), (x, w))
+        finite = np.isfinite(program(x, w)[0]).all(axis=(0, 3))
+        assert finite[outside[0]].all() and finite[:, outside[1]].all() and finite.sum() == 4 + 5 - 1

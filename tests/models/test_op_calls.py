@@ -1,6 +1,7 @@
 """Ops called on symbolic tensors: one operation per call, named as in Keras."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -98,3 +99,9 @@ def test_gradients_reach_layers_behind_ops():
     with keras.GradientTape() as tape:
         loss = ops.sum(model(np.ones((2, 3), "float32")))
     np.testing.assert_allclose(np.asarray(tape.gradient(loss, dense.kernel)), np.full((3, 1), 48.0))
+
+
+def test_public_functions_are_pickled_by_name():
+    for f in (ops.relu, ops.numpy.mean, ops.nn.softmax, ops.linalg.svd, ops.image.resize):
+        assert pickle.loads(pickle.dumps(f)) is f
+    assert ops.numpy.add is ops.add and ops.nn.relu is ops.relu

@@ -3,6 +3,7 @@ import pytest
 
 from graphkeras import ops
 from graphkeras.testing.gradients import check_gradients
+from graphkeras.trace import apply
 from tests.ops.families import check_function
 
 X = np.random.default_rng(0).normal(size=(5, 7)).astype("float32")
@@ -38,3 +39,12 @@ def test_gradient_of_products_with_zeros(zeros):
 def test_a_long_sum_keeps_its_digits():
     x = np.full(1_000_000, 0.1, "float32")
     assert abs(ops.cumsum(x)[-1].item() - 1e5) < 1e-2
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("zeros", [[0, 1], [1, 3], [0, 1, 4, 5], range(6)])
+def test_gradients_of_gradients_with_many_zeros(zeros, reverse, dtype):
+    x = np.linspace(-1.3, 2, 6).astype(dtype)
+    x[zeros] = 0
+    check_gradients(lambda x: apply("cumprod", x, axis=0, reverse=reverse), [x], order=3)

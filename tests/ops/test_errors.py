@@ -22,7 +22,7 @@ REFUSED = [
     (lambda: ops.reshape(X, (4, -1)), ShapeError, "6 elements do not fit"),
     (lambda: ops.reshape(X, (-1, -1)), ArgumentError, "at most one -1"),
     (lambda: ops.reshape(X, (5,)), ShapeError, "has 6 elements"),
-    (lambda: ops.sum(X, axis=2), ArgumentError, r"axis 2 is out of range for rank 2"),
+    (lambda: ops.sum(X, axis=2), ArgumentError, r"axis 2 is out of bounds for rank 2"),
     (lambda: ops.sum(X, axis=(0, -2)), ArgumentError, "names an axis twice"),
     (lambda: ops.max(np.zeros((0, 3), "float32")), ShapeError, "size 0 has no extreme"),
     (lambda: ops.squeeze(X, 0), ArgumentError, "Cannot squeeze axis=0, because the dimension is not 1"),
@@ -64,14 +64,14 @@ REFUSED = [
     (lambda: ops.softmax(COMPLEX), DTypeError, "softmax: needs floating-point elements, not complex64"),
     (lambda: ops.conv(COMPLEX[None, :, :, None], COMPLEX[:, :, None, None]), DTypeError, "conv: needs floating-point elements"),
     # axes
-    (lambda: ops.sum(X, axis=1.0), ArgumentError, r"axis 1.0 is out of range for rank 2"),
-    (lambda: ops.softmax(X, axis=2), ArgumentError, "softmax: axis 2 is out of range for rank 2"),
-    (lambda: ops.argmax(X, axis=-3), ArgumentError, "argmax: axis -3 is out of range for rank 2"),
-    (lambda: ops.concatenate([X, X], axis=2), ArgumentError, "concatenate: axis 2 is out of range for rank 2"),
-    (lambda: ops.expand_dims(X, axis=4), ArgumentError, "axis 4 is out of range for rank 3"),
-    (lambda: ops.take(X, [0], axis=2), ArgumentError, "take: axis 2 is out of range for rank 2"),
-    (lambda: ops.cumsum(X, axis=2), ArgumentError, "cumsum: axis 2 is out of range for rank 2"),
-    (lambda: ops.moveaxis(X, 2, 0), ArgumentError, "moveaxis: axis 2 is out of range for rank 2"),
+    (lambda: ops.sum(X, axis=1.0), ArgumentError, r"axis 1.0 is out of bounds for rank 2"),
+    (lambda: ops.softmax(X, axis=2), ArgumentError, "softmax: axis 2 is out of bounds for rank 2"),
+    (lambda: ops.argmax(X, axis=-3), ArgumentError, "argmax: axis -3 is out of bounds for rank 2"),
+    (lambda: ops.concatenate([X, X], axis=2), ArgumentError, "concatenate: axis 2 is out of bounds for rank 2"),
+    (lambda: ops.expand_dims(X, axis=4), ArgumentError, "axis 4 is out of bounds for rank 3"),
+    (lambda: ops.take(X, [0], axis=2), ArgumentError, "take: axis 2 is out of bounds for rank 2"),
+    (lambda: ops.cumsum(X, axis=2), ArgumentError, "cumsum: axis 2 is out of bounds for rank 2"),
+    (lambda: ops.moveaxis(X, 2, 0), ArgumentError, "moveaxis: axis 2 is out of bounds for rank 2"),
     # names
     (lambda: activations.get("rleu"), UnknownNameError, "activation function identifier: rleu"),
     (lambda: losses.get("msee"), UnknownNameError, "Unknown loss: 'msee'"),
@@ -221,6 +221,8 @@ def test_nonzero_of_a_symbolic_tensor_names_the_way_out():
 
 def test_an_unknown_size_is_not_a_number():
     with pytest.raises(ShapeError, match=r"(?s)The size 'b' is known only when the program runs.*mend: "):
+        trace(lambda x: ops.add(x, range(ops.shape(x)[0])[0]), [TensorSpec((symbol("b"), 3))])
+    with pytest.raises(ShapeError, match=r"(?s)Cannot infer argument `num` from shape.*mend: +pass num="):
         trace(ops.unstack, [TensorSpec((symbol("b"), 3))])
 
 
@@ -228,3 +230,13 @@ def test_integers_are_refused_by_float_ops_of_the_graph_but_not_by_the_function(
     with pytest.raises(DTypeError, match="exp: needs floating-point elements, not int32"):
         prim.exp(np.int32([1]))
     assert ops.exp(np.int32([1])).dtype == "float32"
+
+
+def test_statistics_of_the_wrong_shape_are_named():
+    with pytest.raises(ShapeError, match=r"(?s)argument `offset` must be a vector of length 3.*got:.*where:.*mend:"):
+        ops.batch_normalization(np.ones((2, 3)), np.ones(3), np.ones(3), axis=-1, offset=np.ones((1, 3)))
+
+
+def test_a_softmax_over_one_class_warns():
+    with pytest.warns(UserWarning, match=r"softmax over axis 1 of a tensor of shape \(2, 1\)\. This axis has size 1\."):
+        ops.softmax(np.ones((2, 1)), axis=1)

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from graphkeras import ops
+from graphkeras import KerasTensor, ops
 from graphkeras.ir import TensorSpec
 from graphkeras.ir.errors import ArgumentError, DataError, ShapeError
 from graphkeras.runtime.program import Program
 from graphkeras.testing.gradients import check_gradients
-from graphkeras.trace import trace
+from graphkeras.trace import apply, trace
 from tests.ops.families import check_function
 
 RNG = np.random.default_rng(5)
@@ -24,9 +24,25 @@ def test_segments(name, how):
     assert getattr(ops, f"segment_{name}")(ROWS, IDS).shape == (4, 3)
 
 
-def test_segments_of_more_axes():
-    x, ids = ROWS[:6].reshape(2, 3, 3), np.array([[0, 1, 0], [1, 1, 0]])
-    assert ops.segment_max(x, ids).tolist() == ops.segment_max(x.reshape(6, 3), ids.reshape(6)).tolist()
+def test_ids_are_a_vector_with_one_id_for_each_row():
+    with pytest.raises(ShapeError, match=r"(?s)segment_max: Argument `segment_ids` should be an 1-D vector.*got:.*mend:"):
+        ops.segment_max(ROWS[:6].reshape(2, 3, 3), np.array([[0, 1, 0], [1, 1, 0]]))
+    with pytest.raises(ShapeError, match=r"(?s)`segment_ids` and `data` should have same leading dimension.*got:.*mend:"):
+        ops.segment_sum(ROWS[:6], np.arange(5))
+
+
+def test_slices_take_the_rest_of_an_axis_and_computed_starts():
+    x = np.arange(12.0, dtype="float32").reshape(3, 4)
+    assert ops.slice(x, (1, 1), (-1, -1)).tolist() == x[1:, 1:].tolist()
+    got = check_function(lambda a, s: ops.slice(a, s, (2, 2)), x, np.array([1, 2], "int64"))[0]
+    assert got.tolist() == x[1:3, 2:4].tolist()
+    assert ops.slice(KerasTensor((None, 3)), (1, 1), (-1, -1)).shape == (None, 2)
+
+
+@pytest.mark.parametrize(("starts", "shape", "name"), [((1, 1), (2, 2, 2), "shape"), ((1, 1, 1), (2, 2), "start_indices")])
+def test_slice_wants_one_number_for_each_axis(starts, shape, name):
+    with pytest.raises(ShapeError, match=rf"(?s)dimensions in `inputs` must match .* dimensions in `{name}`.*got:.*mend:"):
+        ops.slice(np.ones((3, 3)), starts, shape)
 
 
 @pytest.mark.parametrize("reduction", [None, "add", "max", "min", "mul"])
@@ -84,3 +100,11 @@ def test_errors_have_four_parts(call, error):
     with pytest.raises(error) as caught:
         call()
     assert "got:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "updates"), [([0.0, 2.0], [0.0, 3.0, 0.0]), ([2.0, 0.0], [0.0, 0.0, 0.0]), ([0.0, 0.0], [1.5, 0.0, 2.0])]
+)
+def test_gradients_of_gradients_of_products_with_many_zeros(x, updates):
+    product = lambda x, u: apply("scatter_reduce", x, np.array([0, -2, 1], "int32"), u, how="mul")
+    check_gradients(product, [np.float32(x), np.float32(updates)], order=3)

@@ -19,9 +19,10 @@ COMPOSITES = [case for case in CASES if REGISTRY[case[0]].kind == "composite"]
 ERRORS = [(name, i) for name, record in sorted(REGISTRY.items()) for i in range(len(record.errors))]
 # Made by the tracer, with arguments of their own.
 WITHOUT_SAMPLES = {"input", "read_variable", "assign_variable", "layer_call"}
+NEVER_EMPTY = {"batch_norm", "standardize"}  # there is no mean of nothing
 SAMPLED = sorted(set(REGISTRY) - WITHOUT_SAMPLES)
-# Each sample of each op is a kernel or two to compile, each gradient a few graphs: the quick run takes a few of them.
-COMPILED_BY_HAND, COMPILED_AT_RANDOM, GRADIENTS_AT_RANDOM = 3, 1, 4
+# Each sample of each op is a few kernels to compile: the quick run takes two.
+COMPILED_BY_HAND = COMPILED_AT_RANDOM = 1
 
 
 @pytest.mark.parametrize(("name", "number"), CASES)
@@ -46,21 +47,8 @@ def test_expansion(name, number):
 
 @pytest.mark.parametrize("name", SAMPLED)
 def test_random_samples(name):
-    record = REGISTRY[name]
-    for number, sample in enumerate(variations.samples(record)):
-        sweep.check_inference(record, sample)
-        sweep.check_tracing(record, sample)
-        if record.kind == "composite":
-            sweep.check_expansion(record, sample)
-        if number < GRADIENTS_AT_RANDOM:
-            sweep.check_sample_gradients(record, sample)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SAMPLED)
-def test_random_gradients(name):
     for sample in variations.samples(REGISTRY[name]):
-        sweep.check_sample_gradients(REGISTRY[name], sample)
+        survey.check_meaning(REGISTRY[name], sample)
 
 
 @pytest.mark.parametrize("name", SAMPLED)
@@ -91,11 +79,10 @@ def test_random_samples_are_many_and_of_all_sizes(name):
     assert len(inputs) >= 20
     if not inputs[0] or name == "random_bits":  # what they make has a size, given as an attribute
         return
-    sizes = [a.size for arrays in inputs for a in arrays]
-    assert 0 in sizes and 1 in sizes and max(sizes) > 1
-    assert len({a.shape for arrays in inputs for a in arrays}) > 5
-    if name not in ("logical_not", "logical_and", "logical_or", "logical_xor", "reduce_any", "reduce_all"):
-        assert len({arrays[0].dtype for arrays in inputs if arrays[0].dtype != bool} | {a.dtype for a in inputs[0]}) > 1
+    arrays = [a for sample in inputs for a in sample]
+    assert {1, int(name in NEVER_EMPTY)} <= {d for a in arrays for d in a.shape}
+    assert len({a.shape for a in arrays}) > 5
+    assert len({a.dtype.name for a in arrays}) > 1 or all(a.dtype == bool for a in arrays)
 
 
 def test_random_samples_are_the_same_every_time():

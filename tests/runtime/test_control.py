@@ -11,6 +11,7 @@ from graphkeras.autodiff import GradientTape
 from graphkeras.ir import TensorSpec, symbol
 from graphkeras.ir.dtypes import dtype_name
 from graphkeras.ir.errors import DataError
+from graphkeras.lowering.cpu import gemm
 from graphkeras.passes import run
 from graphkeras.random import SeedGenerator, uniform
 from graphkeras.runtime.function import function
@@ -436,3 +437,107 @@ def test_functions_run_loops_compiled():
 
     np.testing.assert_array_equal(power(Tensor(normal(2)), Tensor(3)).numpy() > 0, normal(2) > 0)
     assert [n.op for n in power.graph.nodes if n.subgraphs] == ["while_loop"]
+
+
+# ---- weights that stay packed ---------------------------------------------------------------------------------------
+
+
+def packed(program):
+    """Names of the kernels that pack weights, with the number of loops each lies in."""
+    return {k.name: len(k.region) for k in program.lowered if k.name.endswith("_panels")}
+
+
+def recurrent(units, rows=5, inputs=6):
+    """A recurrent layer and its arguments; all gates of a step are one product."""
+
+    def layer(x, w, u):
+        def step(h, row):
+            z = row + h @ u
+            new = ops.tanh(z[:, :units]) * ops.sigmoid(z[:, units:])
+            return new, new
+
+        return ops.scan(step, ops.zeros((rows, units), x.dtype), x @ w)[1]
+
+    return layer, [normal(4, rows, inputs), normal(inputs, 2 * units, seed=1) * 0.3, normal(units, 2 * units, seed=2) * 0.3]
+
+
+@pytest.mark.parametrize("rows", [1, 5, 12, 40])
+def test_weights_are_packed_once_before_the_loop(rows):
+    layer, arrays = recurrent(64, rows)
+    program = agree(layer, *arrays)
+    assert list(packed(program).values()) == [0]
+    products = [k for k in program.lowered if k.kind == "contraction" and k.region]
+    assert len(products) == 1
+    assert dict(zip(gemm.ARGUMENTS[1:], products[0].args))["b_ready"] == 1
+
+
+def test_weights_are_packed_for_the_way_back_too():
+    layer, arrays = recurrent(64)
+
+    def both(x, w, u):
+        with GradientTape() as tape:
+            for t in (x, w, u):
+                tape.watch(t)
+            y = ops.sum(layer(x, w, u) ** 2)
+        return (y, *tape.gradient(y, [x, w, u]))
+
+    assert list(packed(agree(both, *arrays, rtol=1e-4)).values()) == [0, 0]  # as they lie, and transposed
+
+
+def test_long_weights_are_packed_in_blocks_of_their_rows():
+    def layer(x, u):
+        return ops.scan(lambda h, row: (ops.tanh(row + h @ u), h[:, 0]), x[0], x)[1]
+
+    agree(layer, normal(3, 7, 1100) * 0.1, normal(1100, 1100, seed=1) * 0.02)
+
+
+def test_double_precision_and_transposed_weights():
+    layer, arrays = recurrent(48)
+    assert packed(agree(layer, *(a.astype("float64") for a in arrays)))
+
+    def other(x, u):
+        return ops.scan(lambda h, row: (ops.tanh(row + h @ ops.transpose(u)), h), x[0], x)[1]
+
+    program = agree(other, normal(3, 7, 16), normal(16, 16, seed=1) * 0.3)
+    assert list(packed(program).values()) == [0]
+
+
+def test_small_weights_and_moving_ones_are_left_alone():
+    layer, arrays = recurrent(16)
+    assert not packed(agree(layer, *arrays))  # read in place, from the first cache
+
+    def moving(x, us, u):
+        def step(carry, row):
+            h, v = carry
+            a, b = row
+            return (ops.tanh(a + h @ b + h @ v), v * 0.5), ops.sum(h @ (v + b))
+
+        return ops.scan(step, (x[0], u), (x, us))[1]
+
+    program = agree(moving, normal(3, 5, 100), normal(3, 100, 100, seed=1) * 0.1, normal(100, 100, seed=2) * 0.1)
+    assert not packed(program)
+
+
+def test_weights_inside_branches_and_loops_inside_loops():
+    def nested(x, u):
+        def step(h, row):
+            h = ops.cond(ops.sum(row) > 0, lambda: ops.tanh(h @ u), lambda: h * 0.5)
+            h = ops.fori_loop(0, 2, lambda _, v: ops.tanh(v @ u + row), h)
+            return h, ops.sum(h)
+
+        return ops.scan(step, x[0], x)
+
+    program = agree(nested, normal(4, 5, 100), normal(100, 100, seed=1) * 0.1)
+    assert sorted(packed(program).values()) == [0, 1]  # for the branch, and before each run of the inner loop
+
+    def made_inside(x, u):
+        return ops.scan(lambda h, row: (ops.tanh(h @ ops.cond(ops.sum(row) > 0, lambda: u * ops.sum(row), lambda: u)), h), x[0], x)
+
+    assert not packed(agree(made_inside, normal(4, 5, 100), normal(100, 100, seed=1) * 0.1, rtol=1e-4))
+
+
+def test_weights_of_a_loop_without_a_known_end():
+    def search(x, u):
+        return ops.while_loop(lambda h, i: ops.sum(h * h) > 1e-3, lambda h, i: (ops.tanh(h @ u), i + 1), (x, np.int32(0)))
+
+    assert packed(agree(search, normal(5, 100) * 0.1, normal(100, 100, seed=1) * 0.03))

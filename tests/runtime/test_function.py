@@ -258,3 +258,32 @@ def test_a_stateless_scope_sees_through_a_function():
     with StatelessScope([(v, Tensor(5.0))]) as scope:
         assert float(step(Tensor(2.0))) == 7.0
     assert float(scope.get_current_value(v)) == 7.0 and float(v) == 1.0
+
+
+def test_traces_come_of_new_dtypes_ranks_and_sizes_alone():
+    """Each new trace has a reason of one line; sizes that were seen to vary never make another one."""
+    f = function(lambda x: x * 2)
+    ones = lambda *shape, dtype="float32": f(np.ones(shape, dtype))
+    for batch in (32, 5, 1, 300):
+        ones(batch, 3)
+    assert len(f.traces) == 1
+    ones(2, 4)  # another static size
+    for shape in ((2, 9), (7, 3), (1, 1)):
+        ones(*shape)
+    assert len(f.traces) == 2
+    ones(32, 3, dtype="int32")
+    ones(9, 3, dtype="int32")
+    ones(4)
+    ones(11)
+    assert len(f.traces) == 4
+    reasons = [t.reason for t in f.traces]
+    assert reasons[0] == "first call" and "axis 1: 3 -> 4" in reasons[1]
+    assert all("\n" not in reason and f"{reason};" in f.report() for reason in reasons)
+    assert f.graph is f.traces[-1].graph
+
+
+def test_a_first_batch_of_one_is_a_size_that_varies_from_the_second_on():
+    f = function(lambda x: x + 1)
+    for batch in (1, 32, 1, 7, 64):
+        f(np.ones((batch, 3), "float32"))
+    assert len(f.traces) == 2

@@ -137,3 +137,85 @@ def test_flags_in_the_environment_are_seen_by_programs_made_later(monkeypatch, c
     program = _program(lambda x: x - 1.0, [TensorSpec((B, 4))])
     program(X)
     assert "us" in capsys.readouterr().err
+
+
+def _loop(x, n):
+    carry, sums = ops.scan(lambda c, row: (ops.tanh(c + row), ops.sum(c)), ops.zeros((4,)), x)
+    count, carry = ops.while_loop(lambda i, v: i < n, lambda i, v: (i + 1, v * 2.0), (ops.zeros((), "int32"), carry))
+    return ops.cond(n > 3, lambda: carry + 1.0, lambda: carry - 1.0), sums, count
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_loops_and_branches_un_jitted_and_validated(fuse):
+    program = _program(_loop, [TensorSpec((B, 4)), TensorSpec((), "int32")], fuse)
+    assert any(kernel.jumps for kernel in program.lowered)
+    for n in (0, 5):
+        arguments = (X[:5], np.int32(n))
+        wanted = [a.tobytes() for a in program(*arguments)]
+        assert [a.tobytes() for a in program.python(*arguments)] == wanted
+        with flags.VALIDATE(True):
+            assert [a.tobytes() for a in program(*arguments)] == wanted
+
+
+def test_validate_finds_a_loop_that_is_wrong(monkeypatch):
+    program = _program(_loop, [TensorSpec((B, 4)), TensorSpec((), "int32")])
+    honest = inspection.run_node
+
+    def wrong(node, arrays, sizes):
+        results = honest(node, arrays, sizes)
+        return tuple(r + 1 for r in results) if node.op == "scan" else results
+
+    monkeypatch.setattr(inspection, "run_node", wrong)
+    with flags.VALIDATE(True), pytest.raises(KernelMismatchError, match="kernel of scan differs from NumPy"):
+        program(X[:5], np.int32(2))
+
+
+def test_epochs_under_flags_can_be_stopped_and_show_their_progress(monkeypatch):
+    total = Variable(np.zeros((), np.float32))
+
+    def function(x):
+        total.assign_add(ops.sum(x))
+        return ops.sum(x)
+
+    epoch = _program(function, [TensorSpec((B, 4))]).epoch([X], batch_size=2)
+    seen, honest = [], inspection.call
+
+    def watched(program, arrays, threads=None):
+        seen.append(epoch.progress)
+        if len(seen) == 3:
+            epoch.stop()
+        return honest(program, arrays, threads)
+
+    monkeypatch.setattr(inspection, "call", watched)
+    with flags.CHECK_NAN(True):
+        result = epoch.run()
+        assert (result.steps, result.stopped, seen, epoch.progress) == (3, True, [0, 1, 2], 3)
+        np.testing.assert_allclose(total.numpy(), X[:6].sum(), rtol=1e-5)
+        assert epoch.run(first=3).steps == epoch.steps - 3  # the next run goes to its end
+    np.testing.assert_allclose(total.numpy(), X.sum(), rtol=1e-5)
+    assert epoch.run().steps == epoch.steps == epoch.progress
+
+
+def test_assembly_shows_vector_instructions():
+    program = _program(lambda x: ops.exp(x) * 2.0, [TensorSpec((B, 4))])
+    text = program.kernels[0].assembly()
+    assert ".globl\tgk_" in text and program.compiled[0].key in text
+    assert "ret" in text and any(register in text for register in ("ymm", "zmm", "v0.4s"))
+
+
+def test_memory_map_matches_the_arena():
+    spec = TensorSpec((B, 64))
+    program = _program(lambda x: ops.sum(ops.exp(ops.matmul(ops.tanh(x), ops.transpose(x))), axis=0), [spec], fuse=False)
+    x = np.ones((32, 64), np.float32)
+    memory = program.memory_map(x)
+    assert memory.arena_bytes == program.bind([x.shape]).arena_bytes == program.peak_bytes(memory.sizes)
+    assert len(memory.rows) == len(memory.live_bytes) and max(memory.live_bytes) <= memory.arena_bytes <= memory.sum_bytes
+    for a in memory.places:
+        assert 0 <= a.offset and a.offset + a.nbytes <= memory.arena_bytes and a.first <= a.last < len(memory.rows)
+        for b in memory.places:
+            apart = a.offset + a.nbytes <= b.offset or b.offset + b.nbytes <= a.offset or a.last < b.first or b.last < a.first
+            assert a is b or apart or a.takes_over or b.takes_over
+    text = str(memory)
+    assert "tanh f32[" in text and "test_inspection.py" in text and f"{memory.arena_bytes:,} bytes" in text
+    larger = program.memory_map(sizes=dict.fromkeys(memory.sizes, 64))
+    assert larger.arena_bytes > memory.arena_bytes

@@ -1,3 +1,4 @@
+import contextvars
 import ctypes
 import gc
 import linecache
@@ -5,6 +6,7 @@ import os
 import queue
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -224,6 +226,7 @@ def test_thousand_programs_do_not_grow_memory(tmp_path):
 
 _WARM = """
 import sys
+import threading
 from graphkeras.runtime.objects import KernelSource, load_kernels
 from graphkeras.runtime import native_loop
 kernels = load_kernels([KernelSource(sys.argv[1], namespace="atomics")] + native_loop.sources())
@@ -238,3 +241,73 @@ def test_warm_process_does_not_import_numba(tmp_path):
         subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)
     ]
     assert outputs == [["3", "False"], ["0", "False"]]
+
+
+def test_threads_that_need_the_same_kernel_compile_it_once(tmp_path, monkeypatch):
+    jobs, honest = [], compile_pool.CompilePool.compile
+    begun = threading.Event()
+
+    def note(pool, asked):
+        jobs.extend(asked)
+        begun.set()
+        time.sleep(0.05)  # the other thread comes meanwhile
+        return honest(pool, asked)
+
+    monkeypatch.setattr(compile_pool.CompilePool, "compile", note)
+    cache, found = DiskCache(tmp_path), []
+    shared, other = constant(91), constant(92)
+    first = threading.Thread(target=lambda: found.extend(load_kernels([shared], cache)))
+    first.start()
+    begun.wait()
+    kernels = load_kernels([other, shared], cache)  # does not wait for the first one before it compiles its own
+    first.join()
+    assert len(jobs) == 2
+    assert kernels[1].address == found[0].address and [k.compiled for k in kernels] == [True, False]
+
+
+def test_a_kernel_that_another_thread_gave_up_is_compiled_here(tmp_path, monkeypatch):
+    honest = compile_pool.CompilePool.compile
+    begun, leave = threading.Event(), threading.Event()
+
+    def interrupted(pool, asked):
+        if threading.current_thread() is not threading.main_thread():
+            begun.set()
+            leave.wait()
+            raise KeyboardInterrupt
+        leave.set()
+        return honest(pool, asked)
+
+    def load():
+        with pytest.raises(KeyboardInterrupt):
+            load_kernels([constant(93)], cache)
+
+    monkeypatch.setattr(compile_pool.CompilePool, "compile", interrupted)
+    cache = DiskCache(tmp_path)
+    thread = threading.Thread(target=load)
+    thread.start()
+    begun.wait()
+    kernels = load_kernels([constant(94), constant(93)], cache)
+    thread.join()
+    assert len({kernel.address for kernel in kernels}) == 2
+
+
+def test_two_threads_share_the_workers():
+    pool = compile_pool.CompilePool()
+    codes = {}
+
+    def work(first):
+        jobs = [compile_pool.CompileJob(constant(n).body, f"w{n}", "atomics") for n in range(first, first + 3)]
+        codes[first] = pool.compile(jobs)
+
+    try:
+        with flags.COMPILE_WORKERS(2):
+            threads = [threading.Thread(target=contextvars.copy_context().run, args=(work, first)) for first in (101, 111)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert len(pool._workers) <= 2 and pool._threads == 0
+        for first, made in codes.items():
+            assert [f"w{first + i}".encode() in code for i, code in enumerate(made)] == [True] * 3
+    finally:
+        pool.close()

@@ -4,7 +4,7 @@ import numpy as np
 
 from graphkeras import ops
 from graphkeras.ir import TensorSpec, symbol
-from graphkeras.trace import Tensor, TraceScope, Variable, current_scope, trace, tracing
+from graphkeras.trace import Tensor, TraceScope, Variable, current_scope, prim, trace, tracing
 
 B = symbol("batch")
 
@@ -66,3 +66,11 @@ def test_scopes_are_per_thread():
 def test_eager_tensors_become_constants():
     graph = trace(lambda x: x + Tensor(np.arange(3.0, dtype="float32")), [TensorSpec((B, 3))])
     assert [n.op for n in graph.nodes] == ["constant", "add"]
+
+
+def test_attributes_with_defaults_may_be_left_out():
+    a, b = np.ones((2, 3), "float32"), np.ones((3, 4), "float32")
+    assert prim.matmul(a, b).shape == (2, 4)
+    assert prim.matmul(a, a, transpose_b=True).shape == (2, 2)
+    graph = trace(lambda x: prim.matmul(x, b), [TensorSpec((2, 3))])
+    assert dict(graph.nodes[-1].attrs) == {"transpose_a": False, "transpose_b": False}

@@ -13,7 +13,6 @@ Keys and values of a head are packed into panels once (see `packing`); rows are 
 
 import struct
 
-from graphkeras.ir.node import Value
 from graphkeras.lowering.cpu.attention_text import backward, forward, numbers
 from graphkeras.lowering.cpu.kernel import Address, Computed, LoweredKernel
 from graphkeras.lowering.cpu.source import short_dtype

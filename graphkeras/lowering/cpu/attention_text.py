@@ -174,7 +174,7 @@ def _row_start(name) -> str:
 
 
 def _scores(forms, causal, lanes) -> str:
-    """The scores `x` at columns j .., and `seen` where something may hide them."""
+    """The scores `x` at columns j .., as far as seen, and `seen` where something may hide them."""
     text = "x = load_T(s_p, w + j)\n"
 
     def fetched(name, kind, pointer):
@@ -193,8 +193,16 @@ def _scores(forms, causal, lanes) -> str:
     if causal:
         seen.append("firstn(min(max(last - j, 0), LANES))")
     if seen:
-        text += f"seen = {seen[0] if len(seen) == 1 else f'and_({seen[0]}, {seen[1]})'}\nx = select(seen, x, hidden)\n"
+        text += f"seen = {seen[0] if len(seen) == 1 else f'and_({seen[0]}, {seen[1]})'}\n"
     return text
+
+
+def _row_of(body, causal) -> str:
+    """`body(causal, lanes)` for all columns of a row; those in front of the query's own place are seen by order, at least."""
+    if not causal:
+        return _vectors(lambda lanes: body(False, lanes), "n")
+    plain = "j = 0\nwhile j + LANES <= min(n, last):\n" + _indented(body(False, None) + "j += LANES\n")
+    return plain + _vectors(lambda lanes: body(True, lanes), "n", "j")
 
 
 def _key_blocks(body, skips) -> str:
@@ -213,8 +221,8 @@ def forward(dtype, names, causal, forms) -> str:
         forms: for "bias" and "mask", where there is one, how it goes along the keys: "same", "dense" or "apart".
     """
 
-    def peak(lanes):
-        text = _scores(forms, causal, lanes)
+    def peak(causal, lanes):
+        text = _scores(forms, causal, lanes) + ("x = select(seen, x, hidden)\n" if causal or "mask" in forms else "")
         if lanes is not None:
             text += f"x = select(firstn({lanes}), x, nothing)\n"
         changed = lanes is not None or causal or forms
@@ -228,7 +236,7 @@ w = i * LINE
 {"last = r0 + i + 1 - c0" if causal else ""}
 {"".join(_row_start(n) for n in ("bias", "mask") if n in forms)}
 t = nothing
-{_vectors(peak, "n")}
+{_row_of(peak, causal)}
 t = hmax(t)
 old = nothing
 if c0 > 0:
@@ -294,10 +302,11 @@ for i in range(count):
 
 def backward(dtype, names, causal, forms) -> str:
     """Canonical source of the backward kernel; arguments as those of `forward`."""
-    hides = causal or "mask" in forms
-
-    def shares(lanes):
+    def shares(causal, lanes):
+        hides = causal or "mask" in forms
         text = _scores(forms, causal, lanes) + "e = exp(sub(x, base))\n"
+        if hides:
+            text += "e = select(seen, e, zero)\n"
         if forms:
             text += "e = select(flat, even, e)\n"
         if lanes is not None:
@@ -317,7 +326,7 @@ w = i * LINE
 base = splat_T(l_p, l_row0)
 delta = splat_T(d_p, d_row0)
 {"flat = le(base, mul(hidden, half))" if forms else ""}
-{_vectors(shares, "n")}
+{_row_of(shares, causal)}
 """
     block = (
         _product("count", "n", "width", "qs", "wide", 1, "kt + c0 * width * ITEM", "width", "s", "LINE", 0)

@@ -1,15 +1,12 @@
 """Contractions: the matrix-multiplication kernel, and what follows it as a kernel that finishes tiles still in the cache."""
 
 from graphkeras.ir.dims import size
-from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu import gemm
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, role_of, store
 from graphkeras.lowering.cpu.source import Vec, Writer, short_dtype
 from graphkeras.schedule.groups import Group
-from graphkeras.schedule.layout import Layout
-from graphkeras.schedule.space import FULL
 from graphkeras.schedule.views import matmul_layouts
 
 
@@ -28,17 +25,14 @@ def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
         words.update(
             {f"{letter}_batch": layout.strides[0], f"{letter}_row": layout.strides[1], f"{letter}_column": layout.strides[2]}
         )
-    kernels, heavy = [], False
+    kernels = []
     if len(group.nodes) > 1:
         tile = tile_kernel(group, name + "_tile")
         words.update(epilogue=KernelAddress(tile), epilogue_args=BlockAddress(tile))
         kernels.append(tile)
-        fetched = _fetched(group)
-        words.update((f"fetch_{i}", address) for i, address in enumerate(fetched))
-        heavy = len(fetched) > 1
     else:
         words["c"] = Address.of(Value(node))
-    sizes = (m, n, k, batch, a.strides[2], heavy, dtype == "f64")
+    sizes = (m, n, k, batch, a.strides[2], bool(group.writes), dtype == "f64")
     words.update(down=Computed(_down, sizes), across=Computed(_across, sizes))
     units = Computed(_units, sizes)
     scratch = Computed(_scratch[dtype], (k,))
@@ -46,23 +40,6 @@ def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
         name, group.kind, gemm.source(dtype), tuple(words.values()), units, group, 1, scratch, flops=group.flops, bytes=group.bytes
     )
     return [*kernels, product]
-
-
-def _fetched(group: Group) -> list[Address]:
-    """Arrays that the tile kernel walks as the product lies and that have elements of the same size, at most three."""
-    space, node = group.space, group.space.tiled
-    wanted, item = Layout.contiguous(node.specs[0].shape), itemsize(node.specs[0].dtype)
-    reads = (r for r in space.reads() if r.position >= 0 and space.aligned(r) == wanted.split(space.axes(FULL)))
-    found = [Address.of(read.base) for read in reads if read.base.node.op not in ("iota", "constant")]
-    written = [Address(w.attrs["variable"], 0, itemsize(w.specs[0].dtype)) for w in group.writes]
-    found += [a for a in written if all(_variable(f) is not a.source for f in found)]
-    found += [Address.of(value) for value in group.outputs if value.spec.shape == node.specs[0].shape]
-    return [address for address in dict.fromkeys(found) if address.itemsize == item][:3]
-
-
-def _variable(address):
-    source = address.source
-    return source.node.attrs["variable"] if isinstance(source, Value) and source.node.op == "read_variable" else None
 
 
 def _grid(m, n, k, batch, a_column, heavy, wide):

@@ -5,8 +5,9 @@ array: in `gather_strip` the segments are rows of the image. Places are cut into
 up, block after block, for some panels of filters; a second kernel adds the chunks and hands the result to what is fused behind. For a
 depthwise convolution rows are taps, and vectors run over channels.
 
-Numbers: within a block every element is a sequential chain of fma from 0 over places, blocks are added in order within a chunk, and
-chunks in order. Blocks and chunks depend on the shapes of x and ct alone.
+Numbers: within a block every element is a sequential chain of fma from 0 over places (of one class, where taps have few channels:
+then classes are added in order), blocks are added in order within a chunk, and chunks in order. Blocks and chunks depend on the
+shapes of x and ct alone.
 """
 
 import numpy as np
@@ -53,16 +54,14 @@ _GRADIENT = (
         goal = partial + (chunk * all_panels + q0) * depth * WIDTH * ITEM
         first_block = chunk * blocks_per_chunk
         end_block = min(blocks, first_block + blocks_per_chunk)
-        if first_block >= end_block:
-            to = ptr_T(goal)
-            for e in range(0, (q1 - q0) * depth * WIDTH, LANES):
-                store_T(to, e, zero)
+        to = ptr_T(goal)
+        for e in range(0, (q1 - q0) * depth * WIDTH, LANES):
+            store_T(to, e, zero)
         for number in range(first_block, end_block):
             turn = number // per_turn
             block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
             origin = x + turn * x_turn + block[0]
             first = turn * places + block[1]
-            onto = 1 if number > first_block else 0
             for q in range(q0, q1):
                 group = q // per_group
                 j0 = (q - group * per_group) * WIDTH
@@ -83,7 +82,7 @@ _GRADIENT = (
                     rows = ptr_i64(plan + some[2])
                     for s in range(some[1]):
                         strip = ptr_i64(plan + some[0] + s * STRIP)
-                        STRIP_NAME(strip, rows, some[3], some[4], shift, step, panel, b_step, place, onto)
+                        STRIP_NAME(strip, rows, some[3], some[4], shift, step, panel, b_step, place, 1)
 """
 )
 
@@ -98,22 +97,20 @@ _TAPS = (
         goal = partial + chunk * depth * filters * ITEM
         first_block = chunk * blocks_per_chunk
         end_block = min(blocks, first_block + blocks_per_chunk)
-        if first_block >= end_block:
-            to = ptr_T(goal)
-            for e in range(0, depth * filters, LANES):
-                storen_T(to, e, zero, min(LANES, depth * filters - e))
+        to = ptr_T(goal)
+        for e in range(0, depth * filters, LANES):
+            storen_T(to, e, zero, min(LANES, depth * filters - e))
         for number in range(first_block, end_block):
             turn = number // per_turn
             block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
             origin = x + turn * x_turn + block[0]
             panel = ptr_T(ct + (turn * places + block[1]) * filters * ITEM)
-            onto = 1 if number > first_block else 0
             for c in range(block[3], block[4], 5):
                 some = ptr_i64(plan + c * 8)
                 rows = ptr_i64(plan + some[2])
                 for s in range(some[1]):
                     strip = ptr_i64(plan + some[0] + s * STRIP)
-                    gather_taps_T(strip, rows, some[3], some[4], origin, step, panel, filters, goal, onto, filters)
+                    gather_taps_T(strip, rows, some[3], some[4], origin, step, panel, filters, goal, 1, filters)
 """
 )
 

@@ -14,6 +14,7 @@ A plan is one array of 64-bit words, all offsets in it in bytes from its start u
 """
 
 import functools
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,8 @@ import numpy as np
 from graphkeras.lowering.cpu.conv_geometry import ITEM, Walk
 
 BLOCK, CLASS = 5, 5
-_PLACES = 400  # of a block at most
+_PLACES, _FEW_PLACES = 800, 150  # of a block at most; and where a place has many channels
+_BLOCK_BYTES = 400 * 1024  # of a block's cells and results: they stay in the second cache, more or less
 _STEP, _STRIP, _UNIT = 6.2, 30.0, 600.0  # cycles of a step of a strip, and besides of a strip and of a unit
 _GRADIENT_PLACES = 144  # of a block of a kernel gradient: its cells and its part of ct stay in the first caches
 
@@ -73,10 +75,12 @@ def cut(walk: Walk) -> Cut:
         return total * (1 + 0.5 / (len(counts) * -(-max(1, walk.batch) // images)))  # few units: threads wait for each other
 
     whole = walk.rows * walk.out_w
-    if whole > _PLACES:
-        most = max(1, min(walk.rows, _PLACES // walk.out_w))
+    fitting = _BLOCK_BYTES // (ITEM[walk.dtype] * max(1, walk.channels + walk.filters))
+    limit = max(_FEW_PLACES, min(_PLACES, fitting))
+    if whole > limit:
+        most = max(1, min(walk.rows, limit // walk.out_w))
         return Cut(1, min(range(max(1, most // 3), most + 1), key=lambda rows: cost(1, rows)), walk.piece)
-    most = max(1, min(walk.batch // 8, _PLACES // whole))
+    most = max(1, min(walk.batch // 8, limit // whole))
     return Cut(min(range(1, most + 1), key=lambda images: cost(images, walk.rows)), walk.rows, walk.piece)
 
 
@@ -228,7 +232,7 @@ def convolution_plan(walk: Walk, ld: int, depthwise: bool = False) -> np.ndarray
 
 
 class _Gradient(_Planner):
-    """Classes are taps that meet the array at the same places; the rows of a strip are taps and channels."""
+    """The rows of a strip are taps and channels. Classes are taps that meet the array at the same places, as many as there are."""
 
     def __init__(self, walk: Walk, chosen: Cut, row: int, b_step: int, deep: int):
         super().__init__(walk, chosen)
@@ -278,6 +282,25 @@ class _Gradient(_Planner):
         return self.words.add(strips), len(strips)
 
 
+class _GradientByPlaces(_Gradient):
+    """Classes are places that meet the array with the same taps: where taps have few channels, strips need several taps."""
+
+    def classes(self, rows, columns, lines, cells):
+        walk, (d, h, w) = self.walk, self.walk.axes
+        of_rows, of_columns = self.row_classes[rows], w.of[columns]
+        for row_class, of_w in itertools.product(np.unique(of_rows), np.unique(of_columns)):
+            some, span = np.flatnonzero(of_rows == row_class), np.flatnonzero(of_columns == of_w)
+            numbers = (row_class // h.classes, row_class % h.classes, of_w)
+            ranges = [range(axis.first[c], axis.first[c] + axis.count[c]) for axis, c in zip((d, h, w), numbers)]
+            taps = list(itertools.product(*ranges))
+            if taps:
+                places = some * len(columns) + span[0]
+                segments = np.stack([(lines[some] + cells[span[0]]) * walk.channels, places * self.b_step], axis=1)
+                yield [*self._strips(taps), self.words.add(segments), len(segments), len(span)]
+
+
 def gradient_plan(walk: Walk, row: int, b_step: int, deep: int) -> np.ndarray:
-    """The plan of a kernel gradient: results `row` elements apart per tap and channel, ct in steps of `b_step` per place."""
-    return _Gradient(walk, gradient_cut(walk), row, b_step, deep).plan()
+    """The plan of a kernel gradient: results `row` elements apart per tap and channel, ct in steps of `b_step` per place. Strips add to
+    results, for several classes may meet the same tap."""
+    kind = _Gradient if deep >= walk.tall else _GradientByPlaces
+    return kind(walk, gradient_cut(walk), row, b_step, deep).plan()

@@ -39,20 +39,23 @@ def lower_cumulative(group: Group, name: str, resolve) -> list[LoweredKernel]:
             w.line(f"q = ({lines} + LANES - 1) // LANES")
             w.line("l = u % q * LANES")
             w.line(f"o = u // q * {n} * {lines} + l")
-        w.line(f"m = min({lines} - l, LANES)")
+        single = last and outer == 1
+        if not single:
+            w.line(f"m = min({lines} - l, LANES)")
         w.line(f"v = {literal_text(start, running)}")
         w.line("j = 0")
         with w.block(f"while j < {n}:"):
             place = f"{n} - 1 - j" if node.attrs["reverse"] else "j"
             w.line(f"i = o + ({place})" if last else f"i = o + ({place}) * {lines}")
-            w.line(f"x = loads_{dtype}({source}, i, {n}, m)" if last and outer != 1 else f"x = loadn_{dtype}({source}, i, m)")
+            if single:
+                load, store = f"splat_{dtype}({source}, i)", "storen_{0}({1}, i, {2}, 1)"
+            elif last:
+                load, store = f"loads_{dtype}({source}, i, {n}, m)", f"stores_{{0}}({{1}}, i, {n}, {{2}}, m)"
+            else:
+                load, store = f"loadn_{dtype}({source}, i, m)", "storen_{0}({1}, i, {2}, m)"
+            w.line(f"x = {load}")
             w.line(f"v = {'add' if sums else 'mul'}(v, cast_{running}(x))")
-            rounded = f"cast_{dtype}(v)" if running != dtype else "v"
-            w.line(
-                f"stores_{dtype}({target}, i, {n}, {rounded}, m)"
-                if last and outer != 1
-                else f"storen_{dtype}({target}, i, {rounded}, m)"
-            )
+            w.line(store.format(dtype, target, f"cast_{dtype}(v)" if running != dtype else "v"))
             w.line("j += 1")
         w.line("u += 1")
     return [LoweredKernel(name, group.kind, w.text(), tuple(w.args), units, group, flops=group.flops, bytes=group.bytes)]

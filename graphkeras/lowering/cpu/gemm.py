@@ -16,8 +16,8 @@ of C is the sequential fma chain 0 + a0 b0 + a1 b1 ..., and the blocks' sums are
 below, so the bits depend on K alone: not on tiles, packing, threads or fusion.
 
 Plan (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008, with the roles of the caches as there):
-a unit is one tile of C of at most ROWS x COLUMNS, see `grid`. Units run down the columns, so that consecutive ones share the packed
-B. What the epilogue will read or write is fetched into the second cache while the sums are made.
+a unit is one tile of C of at most ROWS x COLUMNS, see `grid`. Units run down the columns, so that consecutive ones share the
+packed B.
 B is packed in panels as wide as the micro-kernel; A is read in place where k is contiguous and packed in strips otherwise.
 A B that fits the first cache whole, or meets few rows only, is read in place, too; a single row takes a wider strip.
 Ragged rows are computed by letting the last strip overlap the one before, ragged columns on a zero-padded panel; both then
@@ -31,11 +31,10 @@ ARGUMENTS = (
     "error", "a", "b", "c", "m", "n", "k", "batch",
     "a_batch", "a_row", "a_column", "b_batch", "b_row", "b_column", "c_batch", "c_row",
     "epilogue", "epilogue_args", "prologue_a", "prologue_a_args", "prologue_b", "prologue_b_args",
-    "down", "across", "fetch_0", "fetch_1", "fetch_2", "b_ready",
+    "down", "across", "b_ready",
 )  # fmt: skip
-"""Names of the words of the argument block: addresses, sizes, element strides (A is (M, K), B is (K, N)), callbacks, the `grid` of
-tiles, addresses of arrays that the epilogue reads or writes (0 if there are less): dense ones of the shape of C; and 1 where `b` is
-the address of panels that `pack_source` has made."""
+"""Names of the words of the argument block: addresses, sizes, element strides (A is (M, K), B is (K, N)), callbacks, the
+`grid` of tiles, and 1 where `b` is the address of panels that `pack_source` has made."""
 
 INDEX = {name: index for index, name in enumerate(ARGUMENTS)}
 """From an argument's name to its place in the block."""
@@ -59,7 +58,7 @@ def grid(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32"):
 
     Args:
         a_column: as in ARGUMENTS. Where A must be packed first, tiles are wider.
-        heavy: whether the epilogue has arrays to fetch: then a tile and its share of them fit the second cache.
+        heavy: whether the epilogue goes through several arrays of the size of C: a tile of each is to fit the second cache.
     """
     strips, panels = max(1, -(-m // _TALL)), max(1, -(-n // (_VECTORS[dtype] * LANES)))
     long = k > _KEPT_K  # each tile packs its part of B anew
@@ -124,7 +123,6 @@ def kernel(args, lo, hi, scratch):
     a_row = args[{a_row}]; a_column = args[{a_column}]; b_row = args[{b_row}]; b_column = args[{b_column}]
     epilogue = args[{epilogue}]; prologue_a = args[{prologue_a}]; prologue_b = args[{prologue_b}]
     down = args[{down}]; across = args[{across}]
-    fetch_0 = args[{fetch_0}]; fetch_1 = args[{fetch_1}]; fetch_2 = args[{fetch_2}]
     strips = (m + {TALL} - 1) // {TALL}
     panels = (n + {WIDTH} - 1) // {WIDTH}
     columns = (panels + across - 1) // across * {WIDTH}
@@ -232,13 +230,6 @@ def kernel(args, lo, hi, scratch):
                         pd = ptr_T(corner)
                         dl = {WIDTH}
                     onto = 1 if k0 > 0 and not edge else 0
-                    if fetch_0 != 0 and k0 + step >= kk:
-                        place = ((batch * m + i0 + i) * n + j0 + jp) * {ITEM}
-                        fetch_rows_T(ptr_T(fetch_0 + place), n)
-                        if fetch_1 != 0:
-                            fetch_rows_T(ptr_T(fetch_1 + place), n)
-                        if fetch_2 != 0:
-                            fetch_rows_T(ptr_T(fetch_2 + place), n)
                     if height == {TALL}:
                         strip_tall_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
                     else:

@@ -54,13 +54,15 @@ def lower_gather(group: Group, name: str, resolve) -> list[LoweredKernel]:
     source = w.pointer(Address.of(resolve(x)[0], resolve(x)[1].offset), dtype)
     index = w.pointer(Address.of(resolve(indices)[0], resolve(indices)[1].offset), short_dtype(indices.dtype))
     target = w.pointer(Address.of(Value(node)), dtype)
-    limit, n, many = w.arg(x.shape[axis], "n"), w.arg(inner, "n"), w.arg(count, "n")
+    limit, n = w.arg(x.shape[axis], "n"), w.arg(inner, "n")
+    many = w.arg(count, "n") if outer != 1 else None  # a division costs as much as a short run
     w.line("u = lo")
     with w.block("while u < hi:"):
-        w.line(f"q = u % {many}")
+        place = f"u % {many}" if many else "u"
+        w.line(f"q = {place}")
         _index(w, group, index, short_dtype(indices.dtype), "q", limit, node)
         with w.block(f"if {limit} > 0:"):
-            w.line(f"s = (u // {many} * {limit} + x) * {n}")
+            w.line(f"s = (u // {many} * {limit} + x) * {n}" if many else f"s = x * {n}")
             w.line(f"t = u * {n}")
             _copy_run(w, dtype, target, "t", source, "s", n)
         w.line("u += 1")

@@ -13,8 +13,6 @@ WIDTH is the width of a panel, TALL and LOW are the heights of strips (`simd_typ
         a[i * m_step + q] to rows[i * row + q], for first <= i < m, and TALL rows of zeros behind them
     merge_corner_T(corner, c, c_row, m, n, onto)
         corner[i * WIDTH + j] to c[i * c_row + j], or onto it
-    fetch_rows_T(rows, row)
-        brings the lines at rows[i * row], for i < TALL, into the second cache
 """
 
 from contextlib import contextmanager
@@ -31,7 +29,6 @@ PARAMETERS = {
     "pack_strips": "a m_step k_step strips k m",
     "pack_rows": "a m_step rows row k m first",
     "merge_corner": "corner c c_row m n onto",
-    "fetch_rows": "rows row",
 }
 POINTERS = ("a", "b", "c", "panels", "strips", "rows", "corner")
 """The parameters that are pointers; all others are integers."""
@@ -206,9 +203,3 @@ def _merge_corner(e, dtype, corner, c, c_row, m, n, onto):
                 memory.storen(e, dtype, c, place, e.add(memory.loadn(e, dtype, c, place, count), value), count)
             with otherwise:
                 memory.storen(e, dtype, c, place, value, count)
-
-
-def _fetch_rows(e, dtype, rows, row):
-    b, (_, tall) = e.b, _heights(dtype)
-    for i in range(tall):
-        memory.prefetch(e, b.gep(rows, [b.mul(row, I64(i))]), cache=2)

@@ -2,6 +2,7 @@
 
 Forward kernels and the gradient of the mean compute each cell of their result on its own, in the order of the cells they read; the
 gradient of the maximum adds each window's share to its first maximum, window after window, within one image and some channels.
+Small windows that lie inside (most of them, in practice) are written out.
 """
 
 import numpy as np
@@ -108,11 +109,36 @@ def _places(window) -> str:
     return text
 
 
+def _cells(window, lanes) -> str:
+    """All cells of a window in vectors v0, v1, ..."""
+    return "".join(f"v{k} = {_load('x', f'at{k} + c', lanes)}\n" for k in range(int(np.prod(window))))
+
+
 def _held(window, lanes) -> str:
-    """All cells of a window in vectors v0, v1, ..., and their maximum."""
+    """All cells of a window, and their maximum."""
+    maxima = "".join(f"m = max(m, v{k})\n" for k in range(1, int(np.prod(window))))
+    return _cells(window, lanes) + "m = v0\n" + maxima
+
+
+def _inside_average_pool(window) -> str:
     count = int(np.prod(window))
-    text = "".join(f"v{k} = {_load('x', f'at{k} + c', lanes)}\n" for k in range(count))
-    return text + "m = v0\n" + "".join(f"m = max(m, v{k})\n" for k in range(1, count))
+
+    def body(lanes):
+        total = "t = zero\n" + "".join(f"t = add(t, v{k})\n" for k in range(count))
+        return _cells(window, lanes) + total + _store("y", "to + c", f"div(t, const_C({count}))", lanes)
+
+    return _rows("out", lambda axis: _places(window) if axis == "w" else "", body)
+
+
+def _tiled_average_gradient(window) -> str:
+    """For windows that do not overlap: each gives its share to all its cells."""
+    count = int(np.prod(window))
+
+    def body(lanes):
+        share = f"g = div({_load('x', 'to + c', lanes)}, const_C({count}))\n"
+        return share + "".join(_store("y", f"at{k} + c", "g", lanes) for k in range(count))
+
+    return _images(body, lambda axis: _places(window) if axis == "w" else "", _TILED)
 
 
 def _inside_max_pool(window) -> str:
@@ -120,6 +146,10 @@ def _inside_max_pool(window) -> str:
         return _held(window, lanes) + _store("y", "to + c", "m", lanes)
 
     return _rows("out", lambda axis: _places(window) if axis == "w" else "", body)
+
+
+_TILED = " and ".join(f"k_{a} == s_{a} and out_{a} * s_{a} == in_{a}" for a in AXES)
+"""Windows that tile the image write every cell, so it need not be cleared."""
 
 
 def _inside_max_gradient(window, overlapping) -> str:
@@ -132,9 +162,7 @@ def _inside_max_gradient(window, overlapping) -> str:
             text += "g = select(hit, zero, g)\n"
         return text
 
-    # Windows that tile the image write every cell, so it need not be cleared.
-    tiled = "" if overlapping else " and ".join(f"k_{a} == s_{a} and out_{a} * s_{a} == in_{a}" for a in AXES)
-    return _images(body, lambda axis: _places(window) if axis == "w" else "", tiled)
+    return _images(body, lambda axis: _places(window) if axis == "w" else "", "" if overlapping else _TILED)
 
 
 def _rows(target, ranges, body) -> str:
@@ -212,6 +240,10 @@ def source(op: str, dtype: str, window: tuple | None = None, overlapping: bool =
         body = _inside_max_pool(window)
     elif window is not None and op == "max_pool_gradient":
         body = _inside_max_gradient(window, overlapping)
+    elif window is not None and op == "average_pool":
+        body = _inside_average_pool(window)
+    elif window is not None and op == "average_pool_gradient" and not overlapping:
+        body = _tiled_average_gradient(window)
     text = "def kernel(args, lo, hi, scratch):\n" + indented("\n".join(lines) + "\n" + body, 1)
     return text.replace("_T(", f"_{dtype}(").replace("_C(", f"_{compute}(")
 
@@ -235,7 +267,8 @@ def lower_pooling(group: Group, name: str, resolve) -> list[LoweredKernel]:
         inputs = node.inputs[::-1]
     elif node.op == "average_pool_gradient":
         pooled, full, inputs = shapes[0], result, node.inputs
-        units = size(full[:-2])
+        small = _small_window(node.attrs)
+        units = size(full[:-2]) if not small or small[1] else full[0] * ((full[-1] + CHANNELS - 1) // CHANNELS)
     else:
         pooled, full, inputs = result, shapes[-1], node.inputs[::-1]
         units = size(pooled[:-2])

@@ -6,6 +6,7 @@ then, and a second kernel adds the chunks up, in the order in which a column ker
 """
 
 from graphkeras.ir.dims import Dim, divide_exactly, size
+from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Value
 from graphkeras.ir.registry import op_def
 from graphkeras.lowering.cpu.column import ColumnLowering
@@ -276,12 +277,25 @@ class RowLowering:
 
     def _loop(self, phase, nodes, combines, running, end):
         w = self.w
+        ahead = self._rows_ahead() if phase == 1 else ()
         with w.block(f"while j + LANES <= {end}:"):
+            for address, width in ahead:
+                w.line(f"prefetch({address} + (d + {self.n} + j) * {width})")
             self._point(phase, nodes, combines, running, None)
             w.line("j += LANES")
         with w.block(f"if j < {end}:"):
             w.line(f"m = {end} - j")
             self._point(phase, nodes, combines, running, "m")
+
+    def _rows_ahead(self):
+        """Addresses and element widths of what the first walk over the next row will read: memory is idle in the second walk."""
+        found = []
+        for operand, _, step, shape in self.operands:
+            if operand.role == "memory" and shape == "row" and step == "1":
+                address = self.w.name("q")
+                self.w.head(f"{address} = args[{operand.pointer[1:]}]")
+                found.append((address, itemsize(operand.base.dtype)))
+        return found
 
     def _point(self, phase, nodes, combines, running, lanes):
         w = self.w

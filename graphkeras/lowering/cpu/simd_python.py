@@ -376,14 +376,7 @@ def _merge_corner(dtype, corner, c, c_row, m, n, onto):
         place[:] = place + corner.memory(i * width, n) if onto else corner.memory(i * width, n)
 
 
-def _fetch_rows(dtype, rows, row):
-    """Only caches would notice."""
-
-
-_PACKING = {
-    "pack_panels": _pack_panels, "pack_strips": _pack_strips, "pack_rows": _pack_rows, "merge_corner": _merge_corner,
-    "fetch_rows": _fetch_rows,
-}  # fmt: skip
+_PACKING = {"pack_panels": _pack_panels, "pack_strips": _pack_strips, "pack_rows": _pack_rows, "merge_corner": _merge_corner}
 
 
 def _gather(dtype, kind, rows, segments, many, count, shift, step, b, b_step, c_shift, onto, lanes=None):

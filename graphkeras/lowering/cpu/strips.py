@@ -13,12 +13,16 @@ Python statements would cost Numba ten times what they cost LLVM.
 Each sum is a sequential chain of fma from 0; with `onto` not zero it is added to c, else it replaces c.
 """
 
+import functools
+
 from llvmlite import ir
 
 from graphkeras.lowering.cpu import memory
 from graphkeras.lowering.cpu.target import LANES
 
 I64 = ir.IntType(64)
+_UNROLL = 4
+_GROUP = 6  # rows that share a pointer: more offsets than these would not stay in registers
 
 
 def strip(e, dtype, shape, *args):
@@ -27,42 +31,97 @@ def strip(e, dtype, shape, *args):
     e.helper(name, ir.VoidType(), args, lambda inner, inner_args: _write(inner, dtype, shape, *inner_args))
 
 
+def _opaque(builder, value):
+    """The same value, of whose origin LLVM knows nothing.
+
+    It would find row r from row r - 1, an addition each; and it would unroll a loop it can count, until the registers do not
+    suffice.
+    """
+    return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
+
+
+class _Sums:
+    """The loops of a strip, one after the other: each goes on with what the ones before it have left.
+
+    A CPU whose core serves two threads has few instructions to spare beside the multiplications, so the usual steps are written
+    out, with constants for addresses.
+    """
+
+    def __init__(self, e, dtype, shape, a_row):
+        self.e, self.dtype, (self.rows, self.vectors) = e, dtype, shape
+        self.a_row, self.zero = a_row, e.const(dtype, 0)
+
+    def loop(self, name, unroll, enters, a_step, b_step, a_row, state):
+        """Emits `while left >= unroll`, entered if `enters`; returns the state (left, b, pointers to rows of a, sums) behind it.
+
+        Steps and a_row are constants or values; a_row None takes the rows' offsets from registers.
+        """
+        b, entry = self.e.b, self.e.b.block
+        body, done = b.append_basic_block(name), b.append_basic_block(name + ".done")
+        left, at_b, at_a, sums = state
+        can = b.icmp_signed(">=", left, I64(unroll))
+        b.cbranch(can if enters is None else b.and_(can, enters), body, done)
+        b.position_at_end(body)
+        start = [left, at_b, *at_a, *sums]
+        held = [b.phi(value.type) for value in start]
+        for phi, value in zip(held, start):
+            phi.add_incoming(value, entry)
+        left, at_b, at_a, sums = held[0], held[1], held[2 : 2 + len(at_a)], held[2 + len(at_a) :]
+        for u in range(unroll):
+            line = [memory.load(self.e, self.dtype, at_b, self._place(b_step, u, v * LANES)) for v in range(self.vectors)]
+            new = []
+            for r in range(self.rows):
+                group, offset = divmod(r, _GROUP)
+                if a_row is None:
+                    place = self._place(a_step, u, 0)
+                    pointer = b.gep(at_a[group], [self.offsets[offset]]) if offset else at_a[group]
+                else:
+                    pointer, place = at_a[0], self._place(a_step, u, r * a_row)
+                factor = memory.splat(self.e, self.dtype, pointer, place)
+                for v in range(self.vectors):
+                    total = memory.Value(self.dtype, sums[r * self.vectors + v])
+                    new.append(self.e.fma(factor, line[v], total).ir)
+            sums = new
+        rest = _opaque(b, b.sub(left, I64(unroll)))
+        ahead = [b.gep(pointer, [self._place(step, unroll, 0)]) for pointer, step in [(at_b, b_step), *((p, a_step) for p in at_a)]]
+        end = [rest, *ahead, *sums]
+        for phi, value in zip(held, end):
+            phi.add_incoming(value, body)
+        b.cbranch(b.icmp_signed(">=", rest, I64(unroll)), body, done)
+        b.position_at_end(done)
+        results = [b.phi(value.type) for value in start]
+        for phi, before, value in zip(results, start, end):
+            phi.add_incoming(before, entry)
+            phi.add_incoming(value, body)
+        return results[0], results[1], results[2 : 2 + len(at_a)], results[2 + len(at_a) :]
+
+    def _place(self, step, count, more):
+        if isinstance(step, int):
+            return I64(step * count + more)
+        return self.e.b.add(self.e.b.mul(step, I64(count)), I64(more))
+
+
 def _write(e, dtype, shape, a, a_row, a_step, b, b_step, count, c, c_row, onto):
     builder, (rows, vectors) = e.b, shape
     cells = [(r, v) for r in range(rows) for v in range(vectors)]
-    zero = e.const(dtype, 0)
     for r in range(rows):
         memory.prefetch(e, builder.gep(c, [builder.mul(c_row, I64(r))]))
         memory.prefetch(e, builder.gep(a, [builder.mul(a_row, I64(rows + r))]))  # the strip below, most likely next
-    entry = builder.block
-    loop, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
-    builder.cbranch(builder.icmp_signed(">", count, I64(0)), loop, done)
+    loops = _Sums(e, dtype, shape, a_row)
+    bases = [a, *(_opaque(builder, builder.gep(a, [builder.mul(a_row, I64(r))])) for r in range(_GROUP, rows, _GROUP))]
+    loops.offsets = [I64(0), *(_opaque(builder, builder.mul(a_row, I64(r))) for r in range(1, min(rows, _GROUP)))]
+    state = (count, b, bases, [e.const(dtype, 0).ir for _ in cells])
+    width = vectors * LANES
 
-    builder.position_at_end(loop)
-    left, at_a, at_b = builder.phi(I64), builder.phi(a.type), builder.phi(b.type)
-    sums = [builder.phi(zero.ir.type) for _ in cells]
-    for phi, start in zip((left, at_a, at_b), (count, a, b)):
-        phi.add_incoming(start, entry)
-    line = [memory.load(e, dtype, at_b, I64(v * LANES)) for v in range(vectors)]
-    new = []
-    for r in range(rows):
-        factor = memory.splat(e, dtype, at_a, builder.mul(a_row, I64(r)))
-        new += [e.fma(factor, line[v], memory.Value(dtype, sums[r * vectors + v])) for v in range(vectors)]
-    rest = builder.sub(left, I64(1))
-    for phi, value in zip((left, at_a, at_b), (rest, builder.gep(at_a, [a_step]), builder.gep(at_b, [b_step]))):
-        phi.add_incoming(value, loop)
-    for phi, value in zip(sums, new):
-        phi.add_incoming(zero.ir, entry)
-        phi.add_incoming(value.ir, loop)
-    builder.cbranch(builder.icmp_signed(">", rest, I64(0)), loop, done)
+    def are(*pairs):
+        conditions = [builder.icmp_signed("==", value, I64(number)) for value, number in pairs]
+        return functools.reduce(builder.and_, conditions)
 
-    builder.position_at_end(done)
-    results = []
-    for value in new:
-        result = builder.phi(zero.ir.type)
-        result.add_incoming(zero.ir, entry)
-        result.add_incoming(value.ir, loop)
-        results.append(memory.Value(dtype, result))
+    if rows > 1:
+        state = loops.loop("packed", _UNROLL, are((b_step, width), (a_row, 1), (a_step, rows)), rows, width, 1, state)
+        state = loops.loop("in_place", _UNROLL, are((b_step, width), (a_step, 1)), 1, width, None, state)
+    *_, results = loops.loop("any", 1, None, a_step, b_step, None, state)
+    results = [memory.Value(dtype, result) for result in results]
     places = [builder.add(builder.mul(c_row, I64(r)), I64(v * LANES)) for r, v in cells]
     with builder.if_else(builder.icmp_signed("!=", onto, I64(0))) as (then, otherwise):
         with then:
