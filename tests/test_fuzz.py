@@ -20,7 +20,11 @@ from graphkeras.trace import TraceScope, tracing
 
 @pytest.mark.parametrize("seed", range(30))
 def test_random_graph(seed):
-    fuzz(20_000 + seed, ops=2, compiled=True)
+    # 20 nodes and more with the gradients: few enough for kernels to be compiled within a second.
+    nodes = next(n for n in range(10, 30, 4) if len(random_graph(20_000 + seed, 1, n).graph.nodes) >= 20)
+    tally = Tally()
+    fuzz(20_000 + seed, ops=1, nodes=nodes, compiled=True, tally=tally)
+    assert tally.compiled == 1 and tally.programs >= 2 * len(module.THREADS) - 1 and tally.nodes >= 20
 
 
 def _many(seeds, **options):

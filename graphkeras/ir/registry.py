@@ -86,6 +86,8 @@ class OpDef:
         body: for elementwise ops `(k, *scalars, **attrs) -> scalar`: written once against a handler `k`
             (`k.add`, `k.fma`, `k.exp`, ...); read by the CPU and CUDA lowerings, the cost model and NumPy checks.
         expand: for composites `(*tensors, **attrs) -> tensors`, in terms of other ops.
+        batch: `(call, *tensors) -> tensors`, the op for many elements at once (see `graphkeras.ops.batching`), where it does not follow
+            from the kind; or a string, why there is no such rule.
         lower: names of special lowerings per target for ops without body, e.g. `{"cpu": "gemm"}`.
         cost: `(*input specs, output specs, **attrs) -> FLOP` (int or Dim); None = one per output element.
         samples, errors: inputs for the generic tests.
@@ -103,6 +105,7 @@ class OpDef:
     vjp: Any = NoGradient("no rule has been written")
     body: Callable | None = None
     expand: Callable | None = None
+    batch: Callable | str | None = None
     lower: dict = field(default_factory=dict)
     cost: Callable | None = None
     samples: Sequence = ()

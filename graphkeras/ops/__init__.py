@@ -40,7 +40,6 @@ from graphkeras.ops.core_control import (
     map,
     scan,
     switch,
-    vectorized_map,
     while_loop,
 )  # fmt: skip
 from graphkeras.ops.custom import (
@@ -381,6 +380,9 @@ from graphkeras.ops.segments import (
 )  # fmt: skip
 from graphkeras.ops.sorting import (
     top_k,
+)  # fmt: skip
+from graphkeras.ops.vectorize import (
+    vectorized_map,
 )  # fmt: skip
 
 __all__ = [

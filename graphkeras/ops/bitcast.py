@@ -7,6 +7,7 @@ from graphkeras.ir.dtypes import FLOATS, INTEGERS, dtype_name, itemsize, numpy_d
 from graphkeras.ir.errors import ShapeError
 from graphkeras.ir.registry import NoGradient, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_shape, drawn, integers, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.inference import show
 from graphkeras.trace import as_tensor, prim
 
@@ -36,6 +37,7 @@ def _varied(rng):
 register_op(
     "bitcast",
     kind="host",
+    batch=batching.leading,
     infer=_infer,
     eager=lambda x, *, dtype: np.ascontiguousarray(x).reshape(x.shape).view(numpy_dtype(dtype)),
     vjp=NoGradient("bytes read as another type are not a smooth function"),

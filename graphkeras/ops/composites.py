@@ -7,6 +7,7 @@ from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, op_def, register_op
 from graphkeras.ir.samples import any_axis, any_dtype, any_shape, any_size, exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import (
     join_dim,
@@ -108,7 +109,7 @@ def _axes_samples(**attrs):
 def _axes_errors(**attrs):
     return [
         ErrorSample((integers((2, 3)),), {"axes": (1,), **attrs}, raises=DTypeError, match="needs floating-point elements"),
-        ErrorSample((uniform((2, 3)),), {"axes": (2,), **attrs}, raises=ArgumentError, match="axis 2 is out of range"),
+        ErrorSample((uniform((2, 3)),), {"axes": (2,), **attrs}, raises=ArgumentError, match="axis 2 is out of bounds"),
     ]
 
 
@@ -122,6 +123,7 @@ for _name, _eager, _expand, _vjp, _attrs in (
     register_op(
         _name,
         kind="composite",
+        batch=batching.shifted("axes"),
         infer=_axes_infer(_name),
         eager=in_float32(_eager),
         vjp=_vjp,
@@ -166,6 +168,7 @@ def _one_hot_varied(rng):
 register_op(
     "one_hot",
     kind="composite",
+    batch=batching.shifted("axis"),
     infer=_one_hot_infer,
     eager=_one_hot_eager,
     vjp=lambda ct, x, y, **attrs: (None,),
@@ -296,6 +299,7 @@ def _sparse_vjp(ct, logits, labels, y):
 register_op(
     "sparse_softmax_crossentropy",
     kind="composite",
+    batch=batching.leading,
     infer=_sparse_infer,
     eager=in_float32(_sparse_eager),
     vjp=_sparse_vjp,
@@ -357,6 +361,7 @@ def _softmax_crossentropy_vjp(ct, logits, targets, y):
 register_op(
     "softmax_crossentropy",
     kind="composite",
+    batch=batching.leading,
     infer=_pair_infer("softmax_crossentropy", by_row=True),
     eager=in_float32(lambda logits, targets: -(targets * _log_softmax_eager(logits, axes=(logits.ndim - 1,))).sum(-1)),
     vjp=_softmax_crossentropy_vjp,
@@ -379,6 +384,7 @@ def _sigmoid_crossentropy_expand(logits, targets):
 register_op(
     "sigmoid_crossentropy",
     kind="composite",
+    batch=batching.leading,
     infer=_pair_infer("sigmoid_crossentropy", by_row=False),
     eager=in_float32(lambda x, z: np.maximum(x, 0) - x * z + np.log1p(np.exp(-np.abs(x)))),
     vjp=lambda ct, logits, targets, y: (ct * (prim.sigmoid(logits) - targets), -(ct * logits)),

@@ -8,6 +8,7 @@ from graphkeras.ir.errors import DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_size, drawn, flip, integers, shapes_that_broadcast, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import NUMERIC, broadcast_shapes, join_dim, require_dtype, require_equal_dtypes, show
 from graphkeras.trace import prim
@@ -81,6 +82,7 @@ def _case(a, b, ta=False, tb=False, make=uniform):
 register_op(
     "matmul",
     kind="contraction",
+    batch=batching.matmul,
     infer=_matmul_infer,
     eager=in_float32(_matmul_eager),
     vjp=_matmul_vjp,

@@ -25,6 +25,7 @@ from graphkeras.ir.node import Value
 from graphkeras.ir.registry import NoGradient, Sample, make_node, register_op
 from graphkeras.ir.samples import any_dtype, any_shape, integers, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.inference import show
 
 _RULE = NoGradient("the rules of control flow are in graphkeras.autodiff.control")
@@ -243,6 +244,7 @@ for _name, _infer, _eager in (
 register_op(
     "recompute_barrier",
     kind="view",
+    batch=batching.leading,
     infer=lambda x, *awaited: x,
     eager=lambda x, *awaited: x,
     vjp=lambda ct, x, *others: (ct, *(None for _ in others[:-1])),

@@ -16,6 +16,7 @@ from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, integers, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import join_dim, require_dtype, require_equal_dtypes, show
 from graphkeras.trace import prim
@@ -295,6 +296,7 @@ _double = [Sample((uniform((2, 5, 4, 3), dtype="float64"), uniform((2, 2, 3, 9),
 register_op(
     "conv",
     kind="contraction",
+    batch=batching.merged(1),
     infer=_conv_infer,
     eager=in_float32(_conv_eager),
     vjp=_conv_vjp,
@@ -319,6 +321,7 @@ register_op(
 register_op(
     "conv_input_gradient",
     kind="contraction",
+    batch=batching.merged(1),
     infer=_input_gradient_infer,
     eager=in_float32(_input_gradient_eager),
     vjp=_input_gradient_vjp,
@@ -338,6 +341,7 @@ register_op(
 register_op(
     "conv_kernel_gradient",
     kind="contraction",
+    batch="each element has a kernel of its own",
     infer=_kernel_gradient_infer,
     eager=in_float32(_kernel_gradient_eager),
     vjp=_kernel_gradient_vjp,

@@ -323,15 +323,11 @@ def map(f, xs):
     >>> map(lambda x: x * x, Tensor([0, 1, 2, 3])).tolist()
     [0, 1, 4, 9]
     """
-    return _map("map", f, xs)
-
-
-def _map(op, f, xs):
-    require_callable(op, f=f)
+    require_callable("map", f=f)
     rows = [as_tensor(x) for x in tree.flatten(xs)]
     if not rows:
-        raise ArgumentError(f"{op}: there is nothing to map over.", got=repr(xs), expected="a tensor or a structure of tensors")
-    count = common_length(op, rows, None)
+        raise ArgumentError("map: there is nothing to map over.", got=repr(xs), expected="a tensor or a structure of tensors")
+    count = common_length("map", rows, None)
 
     def body(_, slices):
         return [], results_of(f(tree.pack_sequence_as(xs, slices)))
@@ -339,27 +335,6 @@ def _map(op, f, xs):
     if is_traced(rows):
         return scan_node(body, [], values_of(rows), count, False)[1]
     return _scan_eagerly(body, [], rows, count, False)[1]
-
-
-def vectorized_map(function, elements):
-    """Parallel map of `function` on axis 0 of tensor(s) `elements`.
-
-    Here it is `map`: one loop over the elements, whose steps cost well under a microsecond besides the work in them. Where
-    `function` does little, write it for whole batches instead: ops broadcast.
-
-    Args:
-        function: Callable, applied to each element along axis 0.
-        elements: A tensor, or a structure of tensors with one leading axis.
-
-    Returns:
-        The results, stacked.
-
-    Example:
-
-    >>> vectorized_map(lambda x: x * 2, Tensor([0, 1, 2])).tolist()
-    [0, 2, 4]
-    """
-    return _map("vectorized_map", function, elements)
 
 
 def associative_scan(f, elems, reverse=False, axis=0):

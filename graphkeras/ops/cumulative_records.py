@@ -7,6 +7,7 @@ from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.quiet import quiet
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_axis, any_dtype, any_shape, booleans, exactly, flip, integers, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.inference import REAL, join_dim, require_axis, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import iota
 from graphkeras.trace import prim
@@ -127,6 +128,7 @@ _ERRORS = [
 register_op(
     "cumsum",
     kind="index",
+    batch=batching.shifted("axis"),
     infer=_infer("cumsum"),
     eager=_eager(np.cumsum),
     vjp=lambda ct, x, y, *, axis, reverse: (prim.cumsum(ct, axis=axis, reverse=not reverse),),
@@ -138,6 +140,7 @@ register_op(
 register_op(
     "cumprod",
     kind="index",
+    batch=batching.shifted("axis"),
     infer=_infer("cumprod"),
     eager=_eager(np.cumprod),
     vjp=lambda ct, x, y, *, axis, reverse: (prim.cumprod_gradient(ct, x, axis=axis, reverse=reverse),),
@@ -158,6 +161,7 @@ def _slope_varied(rng):
 register_op(
     "cumprod_gradient",
     kind="composite",
+    batch=batching.shifted("axis"),
     infer=_slope_infer,
     eager=_slope_eager,
     vjp=_slope_vjp,

@@ -10,6 +10,7 @@ from graphkeras.ir.dtypes import COMPLEX
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, NoGradient, Sample, register_op
 from graphkeras.ir.samples import any_axes, any_dtype, any_shape, integers, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.inference import join_dim, require_axes, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import iota
 from graphkeras.trace import prim
@@ -89,6 +90,7 @@ def _fft_varied(rng):
 register_op(
     "fft",
     kind="host",
+    batch=batching.shifted("axes"),
     infer=_fft_infer,
     eager=_fft_eager,
     vjp=_fft_vjp,
@@ -168,6 +170,7 @@ def _rfft_vjp(ct, x, real, imag, *, length):
 register_op(
     "rfft",
     kind="host",
+    batch=batching.leading,
     infer=_rfft_infer,
     eager=_rfft_eager,
     vjp=_rfft_vjp,
@@ -212,6 +215,7 @@ def _irfft_vjp(ct, real, imag, y, *, length):
 register_op(
     "irfft",
     kind="host",
+    batch=batching.leading,
     infer=_irfft_infer,
     eager=_irfft_eager,
     vjp=_irfft_vjp,
@@ -243,6 +247,7 @@ def _complex_infer(real, imag):
 register_op(
     "complex",
     kind="host",
+    batch=batching.leading,
     infer=_complex_infer,
     eager=complex_array,
     vjp=_NO_COMPLEX_GRADIENT,
@@ -268,6 +273,7 @@ for _name, _function in (("real_part", np.real), ("imaginary_part", np.imag)):
     register_op(
         _name,
         kind="host",
+        batch=batching.leading,
         infer=_part_infer(_name),
         eager=lambda z, function=_function: np.ascontiguousarray(function(z)).reshape(z.shape),
         vjp=_NO_COMPLEX_GRADIENT,

@@ -7,6 +7,7 @@ from graphkeras.ir.errors import ArgumentError, DataError, DTypeError, ShapeErro
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_axis, any_dtype, any_shape, any_size, booleans, drawn, exactly, flip, integers, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.inference import NUMERIC, index_hint, join_dim, require_axis, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import filled
 from graphkeras.trace import prim
@@ -74,6 +75,7 @@ def _scatter_add_varied(rng):
 register_op(
     "gather",
     kind="index",
+    batch=batching.gather,
     infer=_gather_infer,
     eager=_gather_eager,
     vjp=_gather_vjp,
@@ -122,6 +124,7 @@ def _scatter_add_eager(x, indices, updates, *, axis):
 register_op(
     "scatter_add",
     kind="index",
+    batch=batching.scatter_add,
     infer=_scatter_add_infer,
     eager=_scatter_add_eager,
     vjp=lambda ct, x, indices, updates, y, *, axis: (ct, None, prim.gather(ct, indices, axis=axis)),
@@ -189,6 +192,7 @@ def _pad_varied(rng):
 register_op(
     "concatenate",
     kind="index",
+    batch=batching.shifted("axis"),
     infer=_concatenate_infer,
     eager=lambda *xs, axis: np.concatenate(xs, axis),
     vjp=_concatenate_vjp,
@@ -245,6 +249,7 @@ def _pad_vjp(ct, x, value, y, *, low, high):
 register_op(
     "pad",
     kind="index",
+    batch=batching.pad,
     infer=_pad_infer,
     eager=_pad_eager,
     vjp=_pad_vjp,

@@ -10,6 +10,7 @@ from graphkeras.ir.errors import DataError, DTypeError, GradientError, ShapeErro
 from graphkeras.ir.registry import ErrorSample, NoGradient, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_stack, definite, integers, regular, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.inference import join_dim, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.matrices import (
     double_lower,
@@ -154,6 +155,7 @@ def _solve_triangular_vjp(ct, a, b, x, *, lower, transpose):
 register_op(
     "solve_triangular",
     kind="host",
+    batch=batching.leading,
     infer=_systems_infer("solve_triangular"),
     eager=_solve_triangular_eager,
     vjp=_solve_triangular_vjp,
@@ -187,6 +189,7 @@ def _cholesky_vjp(ct, x, y):
 register_op(
     "cholesky",
     kind="host",
+    batch=batching.leading,
     infer=_square_infer("cholesky"),
     eager=guarded("cholesky", _cholesky_eager, "add a small multiple of the unit matrix, or check that the input is symmetric"),
     vjp=_cholesky_vjp,
@@ -208,6 +211,7 @@ def _solve_vjp(ct, a, b, x):
 register_op(
     "solve",
     kind="host",
+    batch=batching.leading,
     infer=_systems_infer("solve"),
     eager=guarded("solve", np.linalg.solve, "use ops.lstsq for singular systems"),
     vjp=_solve_vjp,
@@ -219,6 +223,7 @@ register_op(
 register_op(
     "inv",
     kind="host",
+    batch=batching.leading,
     infer=_square_infer("inv"),
     eager=guarded("inv", np.linalg.inv, "use ops.pinv for singular matrices"),
     vjp=lambda ct, x, y: (-matmul(matmul(y, ct, transpose_a=True), y, transpose_b=True),),  # Giles 2.2.3
@@ -242,6 +247,7 @@ def _per_matrix(value, x):
 register_op(
     "det",
     kind="host",
+    batch=batching.leading,
     infer=_det_infer,
     eager=lambda x: np.asarray(np.linalg.det(x), x.dtype),
     vjp=lambda ct, x, y: (_per_matrix(ct * y, x) * transposed(prim.inv(x)),),  # Giles 2.2.4; fails at singular matrices
@@ -260,6 +266,7 @@ def _slogdet_infer(x):
 register_op(
     "slogdet",
     kind="host",
+    batch=batching.leading,
     infer=_slogdet_infer,
     eager=lambda x: tuple(np.asarray(part, x.dtype) for part in np.linalg.slogdet(x)),
     vjp=lambda ct, x, sign, value: (None if ct[1] is None else _per_matrix(ct[1], x) * transposed(prim.inv(x)),),
@@ -313,6 +320,7 @@ def _lu_vjp(ct, x, lu, places):
 register_op(
     "lu_factor",
     kind="host",
+    batch=batching.leading,
     infer=_lu_infer,
     eager=_lu_eager,
     vjp=_lu_vjp,
@@ -344,6 +352,7 @@ def _eigh_vjp(ct, x, w, v):
 register_op(
     "eigh",
     kind="host",
+    batch=batching.leading,
     infer=_eigh_infer,
     eager=guarded("eigh", lambda x: tuple(np.linalg.eigh(x)), "check the input for values that are not finite"),
     vjp=_eigh_vjp,
@@ -363,6 +372,7 @@ def _eig_infer(x):
 register_op(
     "eig",
     kind="host",
+    batch=batching.leading,
     infer=_eig_infer,
     eager=guarded(
         "eig",
@@ -432,6 +442,7 @@ def _tall_qr(gq, gr, q, r):
 register_op(
     "qr",
     kind="host",
+    batch=batching.leading,
     infer=_qr_infer,
     eager=lambda x, *, complete: tuple(np.linalg.qr(x, "complete" if complete else "reduced")),
     vjp=_qr_vjp,
@@ -498,6 +509,7 @@ _SVD_MEND = "check the input for values that are not finite"
 register_op(
     "svd",
     kind="host",
+    batch=batching.leading,
     infer=_svd_infer,
     eager=guarded("svd", lambda x, *, full_matrices: tuple(np.linalg.svd(x, full_matrices=full_matrices)), _SVD_MEND),
     vjp=_svd_vjp,
@@ -524,6 +536,7 @@ def _singular_values_vjp(ct, x, s):
 register_op(
     "singular_values",
     kind="host",
+    batch=batching.leading,
     infer=_singular_values_infer,
     eager=guarded("singular_values", lambda x: np.linalg.svd(x, compute_uv=False), _SVD_MEND),
     vjp=_singular_values_vjp,

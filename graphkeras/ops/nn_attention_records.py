@@ -12,6 +12,7 @@ from graphkeras.ir.errors import DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_size, flip, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.inference import join_dim, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import iota
 from graphkeras.trace import prim
@@ -279,6 +280,7 @@ _PLAIN = {"scale": 1.0, "causal": False, "bias": False, "mask": False}
 register_op(
     "attention",
     kind="index",
+    batch=batching.attention,
     infer=_infer,
     eager=_eager,
     vjp=_vjp,
@@ -294,6 +296,7 @@ register_op(
 register_op(
     "attention_gradient",
     kind="index",
+    batch=batching.attention,
     infer=_gradient_infer,
     eager=_gradient_eager,
     vjp=_gradient_vjp,

@@ -207,6 +207,7 @@ def _decoded_varied(rng, **attrs):
 register_op(
     "ctc_greedy",
     kind="host",
+    batch="decoding goes sequence by sequence",
     infer=_decode_infer(lambda attrs: 1, lambda attrs: 1),
     eager=_greedy,
     vjp=NoGradient("decoding chooses classes"),
@@ -216,6 +217,7 @@ register_op(
 register_op(
     "ctc_beam",
     kind="host",
+    batch="decoding goes sequence by sequence",
     infer=_decode_infer(lambda attrs: attrs["top_paths"], lambda attrs: attrs["top_paths"]),
     eager=_beam,
     vjp=NoGradient("decoding chooses prefixes"),

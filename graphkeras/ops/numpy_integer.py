@@ -6,6 +6,7 @@ from graphkeras.ir.dtypes import INTEGERS, is_integer
 from graphkeras.ir.errors import DTypeError
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, integers, shapes_that_broadcast, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.elementwise import elementwise_infer
 from graphkeras.ops.inference import scalar_like
 from graphkeras.ops.promotion import promote
@@ -22,6 +23,7 @@ def _gcd_varied(rng):
 register_op(
     "gcd",
     kind="host",
+    batch=batching.elementwise,
     infer=elementwise_infer("gcd", INTEGERS),
     eager=lambda x, y: np.asarray(np.gcd(x, y)),
     vjp=ZERO_GRADIENT,

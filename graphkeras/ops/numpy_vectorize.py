@@ -4,9 +4,9 @@ import re
 
 from graphkeras.ir.dims import size as _size_of
 from graphkeras.ir.errors import ArgumentError, ShapeError
-from graphkeras.ops.core_control import map as _map
 from graphkeras.ops.inference import broadcast_shapes
 from graphkeras.ops.numpy_shape import broadcast_to, reshape
+from graphkeras.ops.vectorize import vectorized_map
 from graphkeras.trace import as_tensor, tree
 
 _AXES = r"\((?:\w+(?:,\w+)*)?\)"
@@ -16,7 +16,7 @@ _SIGNATURE = re.compile(rf"{_AXES}(?:,{_AXES})*->{_AXES}(?:,{_AXES})*")
 def vectorize(pyfunc, *, excluded=None, signature=None):
     """Turns a function of scalars into one of tensors.
 
-    The function runs once per element, in a loop; where it is made of ops that broadcast, call it on whole tensors instead.
+    The function is traced once, and runs on all elements at once (see `vectorized_map`).
 
     Args:
         pyfunc: Callable of tensors.
@@ -65,7 +65,7 @@ def vectorize(pyfunc, *, excluded=None, signature=None):
             )
             for t, core in zip(tensors, cores, strict=True)
         ]
-        return tree.map_structure(lambda y: reshape(y, (*outer, *y.spec.shape[1:])), _map(call, rows))
+        return tree.map_structure(lambda y: reshape(y, (*outer, *y.spec.shape[1:])), vectorized_map(call, rows))
 
     return vectorized
 

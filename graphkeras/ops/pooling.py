@@ -12,6 +12,7 @@ from graphkeras.ir.errors import ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, drawn, integers, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.conv import output_size, require_walk, spatial_sizes
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import REAL, join_dim, require_dtype, require_equal_dtypes, show
@@ -188,6 +189,7 @@ _ERRORS = [
 register_op(
     "max_pool",
     kind="index",
+    batch=batching.merged(),
     infer=_max_infer,
     eager=_max_eager,
     vjp=lambda ct, x, y, **attrs: (prim.max_pool_gradient(ct, x, **attrs),),
@@ -201,6 +203,7 @@ register_op(
 register_op(
     "max_pool_gradient",
     kind="index",
+    batch=batching.merged(),
     infer=_max_gradient_infer,
     eager=_max_gradient_eager,
     vjp=lambda v, ct, x, dx, **attrs: (prim.max_pool_pick(v, x, **attrs), None),
@@ -213,6 +216,7 @@ register_op(
 register_op(
     "max_pool_pick",
     kind="index",
+    batch=batching.merged(),
     infer=_max_pick_infer,
     eager=_max_pick_eager,
     vjp=lambda ct, v, x, y, **attrs: (prim.max_pool_gradient(ct, x, **attrs), None),
@@ -224,6 +228,7 @@ register_op(
 register_op(
     "average_pool",
     kind="index",
+    batch=batching.merged(),
     infer=_mean_infer,
     eager=in_float32(_mean_eager),
     vjp=lambda ct, x, y, **attrs: (prim.average_pool_gradient(ct, shape=x.spec.shape[1:-1], **attrs),),
@@ -237,6 +242,7 @@ register_op(
 register_op(
     "average_pool_gradient",
     kind="index",
+    batch=batching.merged(),
     infer=_mean_gradient_infer,
     eager=in_float32(_mean_gradient_eager),
     vjp=lambda v, ct, dx, *, shape, **attrs: (prim.average_pool(v, **attrs),),

@@ -9,6 +9,7 @@ from graphkeras.ir.quiet import quiet
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
 from graphkeras.ir.samples import booleans, exactly, integers, uniform
 from graphkeras.ir.spec import TensorSpec
+from graphkeras.ops import batching
 from graphkeras.ops.inference import NUMERIC, REAL, reduced_shape, require_axes, require_axis, require_dtype, scalar_like, show
 from graphkeras.trace import prim
 
@@ -176,6 +177,7 @@ register_op(
 register_op(
     "product_of_others",  # along some axes, the product of all other elements: the slope of reduce_prod
     kind="composite",
+    batch=batching.shifted("axes"),
     infer=_others_infer,
     eager=_others_of_arrays,
     vjp=_others_vjp,
@@ -187,7 +189,7 @@ register_op(
     ],
     errors=[
         ErrorSample((integers((2,)),), {"axes": (0,)}, raises=DTypeError, match="float"),
-        ErrorSample((uniform((2,)),), {"axes": (1,)}, raises=ArgumentError, match="out of range"),
+        ErrorSample((uniform((2,)),), {"axes": (1,)}, raises=ArgumentError, match="out of bounds"),
     ],
 )
 for _name, _function in (("reduce_max", np.max), ("reduce_min", np.min)):
@@ -236,6 +238,7 @@ for _name, _function in (("argmax", np.argmax), ("argmin", np.argmin)):
     register_op(
         _name,
         kind="reduction",
+        batch=batching.shifted("axis"),
         infer=_position_infer(_name),
         eager=_position_eager(_function),
         vjp=ZERO_GRADIENT,

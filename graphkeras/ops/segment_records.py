@@ -6,6 +6,7 @@ from graphkeras.ir.dtypes import FLOATS, INTEGERS, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_shape, any_size, booleans, drawn, exactly, integers, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.indexing import check_indices
 from graphkeras.ops.inference import REAL, join_dim, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import filled, iota
@@ -135,6 +136,7 @@ _FEW = lambda how: {"how": how}
 register_op(
     "scatter_reduce",
     kind="index",
+    batch=batching.scatter_reduce,
     infer=_infer,
     eager=_eager,
     vjp=_vjp,
@@ -173,6 +175,7 @@ def _others_varied(rng):
 register_op(
     "scatter_product_of_others",  # of each update, what it is multiplied with: the slope of scatter_reduce with how="mul"
     kind="composite",
+    batch="its gradient for all elements at once is quadratic in their number",
     infer=_others_infer,
     eager=_others_eager,
     vjp=_others_vjp,

@@ -9,6 +9,7 @@ from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphkeras.ir.registry import ZERO_GRADIENT, ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_shape, any_size, booleans, drawn, exactly, flip, integers, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.inference import REAL, require_axis, require_dtype, require_equal_dtypes, show
 from graphkeras.ops.numpy_index import take_along_axis
 from graphkeras.ops.sources import filled, iota
@@ -63,6 +64,7 @@ _ERRORS = [
 register_op(
     "argsort",
     kind="index",
+    batch=batching.shifted("axis"),
     infer=_infer("argsort"),
     eager=lambda x, *, axis: _argsort(x, axis).astype(np.int32),
     vjp=ZERO_GRADIENT,
@@ -74,6 +76,7 @@ register_op(
 register_op(
     "sort",
     kind="index",
+    batch=batching.shifted("axis"),
     infer=_infer("sort"),
     eager=lambda x, *, axis: np.take_along_axis(x, _argsort(x, axis), axis),
     vjp=_sort_vjp,
@@ -127,6 +130,7 @@ def _top_k_varied(rng):
 register_op(
     "top_k",
     kind="index",
+    batch=batching.leading,
     infer=_top_k_infer,
     eager=_top_k_eager,
     vjp=_top_k_vjp,
@@ -175,6 +179,7 @@ def _searchsorted_varied(rng):
 register_op(
     "searchsorted",
     kind="index",
+    batch=batching.searchsorted,
     infer=_searchsorted_infer,
     eager=lambda edges, values, *, side: np.asarray(np.searchsorted(sort_keys(edges), sort_keys(values), side)).astype(np.int32),
     vjp=ZERO_GRADIENT,

@@ -107,6 +107,7 @@ _KEY = integers((2,), 0, 2**32, "uint32")
 register_op(
     "random_bits",
     kind="source",
+    batch="each element has a key of its own",
     infer=_random_bits_infer,
     eager=_random_bits_eager,
     vjp=ZERO_GRADIENT,

@@ -8,6 +8,7 @@ from graphkeras.ir.dtypes import FLOATS
 from graphkeras.ir.errors import DTypeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_shape, exactly, integers, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.elementwise import in_float32
 from graphkeras.ops.inference import require_dtype, scalar_like
 from graphkeras.trace import prim
@@ -67,6 +68,7 @@ def _erfinv_expand(x):
 register_op(
     "erfinv",
     kind="composite",
+    batch=batching.leading,
     infer=_erfinv_infer,
     eager=in_float32(_erfinv_eager),
     vjp=lambda ct, x, y: (ct * (math.sqrt(math.pi) / 2) * prim.exp(y * y),),

@@ -7,6 +7,7 @@ from graphkeras.ir.dtypes import SHORT
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ir.registry import ErrorSample, Sample, register_op
 from graphkeras.ir.samples import any_dtype, any_shape, booleans, drawn, flip, integers, uniform
+from graphkeras.ops import batching
 from graphkeras.ops.inference import broadcast_dim, require_same_size, scalar_like, show, slice_length
 from graphkeras.trace import prim
 
@@ -60,6 +61,7 @@ def _reshape_infer(x, *, shape):
 register_op(
     "reshape",
     kind="view",
+    batch=batching.reshape,
     infer=_reshape_infer,
     eager=lambda x, *, shape: x.reshape(shape),
     vjp=lambda ct, x, y, *, shape: (prim.reshape(ct, shape=x.spec.shape),),
@@ -89,6 +91,7 @@ def _transpose_infer(x, *, perm):
 register_op(
     "transpose",
     kind="view",
+    batch=batching.transpose,
     infer=_transpose_infer,
     eager=lambda x, *, perm: x.transpose(perm),
     vjp=lambda ct, x, y, *, perm: (prim.transpose(ct, perm=tuple(perm.index(i) for i in range(len(perm)))),),
@@ -122,6 +125,7 @@ def _broadcast_to_infer(x, *, shape):
 register_op(
     "broadcast_to",
     kind="view",
+    batch=batching.broadcast_to,
     infer=_broadcast_to_infer,
     eager=lambda x, *, shape: np.broadcast_to(x, shape),
     vjp=lambda ct, x, y, *, shape: (ct,),
@@ -217,6 +221,7 @@ def _reversed(x, axis):
 register_op(
     "slice",
     kind="view",
+    batch=batching.slices,
     infer=_slice_infer,
     eager=_slice_eager,
     vjp=_slice_vjp,

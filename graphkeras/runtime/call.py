@@ -1,8 +1,9 @@
 """Calls of a program: memory made ready for one set of shapes, and kept from call to call."""
 
+import math
+
 import numpy as np
 
-from graphkeras.lowering.cpu.kernel import steps_of
 from graphkeras.runtime.frame import Binding, Frame
 from graphkeras.runtime.memory import aligned_array
 from graphkeras.runtime.sizes import evaluated
@@ -33,7 +34,7 @@ class Call:
     def __init__(self, program, binding: Binding, shapes):
         self.frame = Frame(binding)
         self.job = self.frame.ready((program.compiled, program.constants))
-        self.loops = any(evaluated(steps_of(kernel), binding.sizes) > _MANY_STEPS for kernel in program.lowered if kernel.until)
+        self.loops = _most_steps(program.lowered, binding.sizes) > _MANY_STEPS
         self._dtypes, self._output_dtypes = program.dtypes, program.output_dtypes
         self._shapes = binding.output_shapes
         self._inputs = [_own_place(shape, dtype) for shape, dtype in zip(shapes, self._dtypes)]
@@ -91,6 +92,15 @@ class Call:
         if fresh is None:
             return [own.copy() for own in self._outputs]
         return [own.copy() if new is None else new for own, new in zip(self._outputs, fresh)]
+
+
+def _most_steps(kernels, sizes) -> int:
+    """How many steps loops in loops take at most, where no loop has an end that only its condition knows."""
+    most: dict[int, int] = {}
+    for kernel in kernels:
+        depth = len(kernel.region)
+        most[depth] = max(most.get(depth, 1), evaluated(kernel.steps, sizes))
+    return math.prod(most.values())
 
 
 def _own_place(shape, dtype) -> np.ndarray | None:

@@ -199,12 +199,9 @@ class Function:
         Returns:
             A `Program`: its `.kernels` have `.source`, `.origins`, `.cost`, `.python()` and `.assembly()`.
         """
-        mode = flags.EXECUTION.value
-        return self._trace_for(args, kwargs).program("compiled" if mode == "eager" else mode)
-
-    def _trace_for(self, args, kwargs) -> Trace:
+        mode = "compiled" if flags.EXECUTION.value == "eager" else flags.EXECUTION.value
         arrays = [x.array if isinstance(x, Tensor) else as_array(x) for x in tree.flatten((args, kwargs)) if _is_array(x)]
-        return self._find(args, kwargs, arrays)
+        return self._find(args, kwargs, arrays, mode).program(mode)
 
     def __call__(self, *args, **kwargs):
         mode = flags.EXECUTION.value
@@ -222,7 +219,7 @@ class Function:
         if mode == "eager" or symbolic or current_scope() is not None or recorders() or in_stateless_scope():
             return self.python_function(*args, **kwargs)
         arrays = [x.array if isinstance(x, Tensor) else as_array(x) for x in leaves if _is_array(x)]
-        trace = self._find(args, kwargs, arrays)
+        trace = self._find(args, kwargs, arrays, mode)
         program = trace.program(mode)
         if key is not None and all(a is b for a, b in zip(arrays, direct)):
             if len(self._quick) >= _KEPT_SHAPES:
@@ -230,7 +227,7 @@ class Function:
             self._quick[key] = (program, trace.pack)
         return trace.pack([Tensor.wrap(array) for array in program(*arrays)])
 
-    def _find(self, args, kwargs, arrays) -> Trace:
+    def _find(self, args, kwargs, arrays, mode) -> Trace:
         by_identity: list = []
         key = (_structure_key((args, kwargs), by_identity), tuple((str(a.dtype), a.ndim) for a in arrays))
         group = self._traces.get(key)
@@ -249,6 +246,7 @@ class Function:
             reason = "new structure, dtypes or ranks of the arguments"
         try:
             trace = self._trace(args, kwargs, specs, reason)
+            trace.program(mode)  # passes may find that sizes must be known, too
         except (ShapeError, TraceError):
             static = tuple(TensorSpec(a.shape, s.dtype) for a, s in zip(arrays, specs, strict=True))
             if static == specs:

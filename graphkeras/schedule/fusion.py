@@ -204,9 +204,7 @@ def _check_profit(space: Space, node: Node):
         return
     rows, columns = size(space.parts[0]), size(space.parts[1])
     if isinstance(rows, int) and rows < FEW_ROWS and (not isinstance(columns, int) or columns > LONG_ROW):
-        late = any(
-            space.values.get(base.node.id) != FULL and base.node.id in space.values for base, _ in map(space.resolve, node.inputs)
-        )
+        late = any(space.values.get(base.node.id) != FULL and base.node.id in space.values for base, _ in map(space.resolve, node.inputs))
         if late:
             raise Refused(f"{rows} rows of {columns} elements would be walked again by one thread")
 

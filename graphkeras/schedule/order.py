@@ -35,7 +35,7 @@ def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
 
 def _find_outputs(grouping: Grouping):
     wanted: dict[int, set[Value]] = {}
-    for key, group in grouping.groups.items():
+    for group in grouping.groups.values():
         inside = {n.id for n in group.nodes}
         for node in group.nodes:
             for value in node.inputs:

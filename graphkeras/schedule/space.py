@@ -183,9 +183,7 @@ class Space:
             return REDUCED if inside and all(level == REDUCED for level in inside) else FULL
         if full or reduced:
             return FULL if full else REDUCED
-        raise Refused(
-            f"{node.op} has {count} elements, the kernel {size(self.axes(FULL))} points and {size(self.axes(REDUCED))} results"
-        )
+        raise Refused(f"{node.op} has {count} elements, the kernel {size(self.axes(FULL))} points and {size(self.axes(REDUCED))} results")
 
     def _refined(self, shape, level):
         if not self.nodes:

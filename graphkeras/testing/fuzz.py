@@ -69,17 +69,17 @@ class Tally:
         )
 
 
-def fuzz(seed: int, ops: int = 10, compiled: bool = False, tally: Tally | None = None) -> None:
+def fuzz(seed: int, ops: int = 10, compiled: bool = False, tally: Tally | None = None, nodes: int = 20) -> None:
     """Checks one random graph. A failure is cut down to the fewest nodes that show it, and ends with a reproducer.
 
     Args:
         seed: of the graph.
-        ops: how many ops are drawn; what fits their operands to them and the gradients come on top.
+        ops, nodes: of the graph without its gradients; see `random_graph`.
         compiled: compile and run it, too.
         tally: is added to.
     """
     tally = Tally() if tally is None else tally
-    fuzzed = random_graph(seed, ops)
+    fuzzed = random_graph(seed, ops, nodes)
     tally.graphs += 1
     tally.nodes += len(fuzzed.graph.nodes)
     tally.ops.update(coverage([fuzzed.graph]))
@@ -90,7 +90,7 @@ def fuzz(seed: int, ops: int = 10, compiled: bool = False, tally: Tally | None =
         raise AssertionError(text) from error
     problem = check_slope(fuzzed, tally)
     if problem:
-        again = f"from graphkeras.testing.fuzz import fuzz\nfuzz({seed}, ops={ops})"
+        again = f"from graphkeras.testing.fuzz import fuzz\nfuzz({seed}, ops={ops}, nodes={nodes})"
         raise AssertionError(f"seed {seed}: {problem}\n\n{again}\n\n{fuzzed.forward}")
 
 

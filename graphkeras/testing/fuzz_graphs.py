@@ -25,7 +25,6 @@ from graphkeras.testing.sweep import sample_arrays
 from graphkeras.trace import SymbolicTensor, TraceScope, Variable, apply, as_value, prim, tracing
 
 BATCHES = (1, 3, 8, 33)
-_FEWEST_NODES = 20
 _MOST_ELEMENTS = 4096
 _LARGEST = 8.0  # floats beyond are scaled down before they are used
 _WIDE = 1.5  # a sample that spans [-1.5, 1.5] has no limits
@@ -58,13 +57,16 @@ class FuzzedGraph:
         self.live = builder.variables
 
 
-def random_graph(seed: int, ops: int = 10) -> FuzzedGraph:
-    """A graph of so many ops, and of those that fit their operands to them; the same for the same seed and registry."""
+def random_graph(seed: int, ops: int = 10, nodes: int = 20) -> FuzzedGraph:
+    """A graph of at least so many ops, and so many nodes with those that fit operands to them; gradients come on top.
+
+    It is the same for the same seed and registry.
+    """
     rng = np.random.default_rng(seed)
     builder = Builder(rng, symbol("b") if rng.random() < 0.5 else None)
     with tracing(TraceScope()):
         names = _usable()
-        while builder.taken < ops or builder.count() < _FEWEST_NODES:
+        while builder.taken < ops or builder.count() < nodes:
             builder.add(names[rng.integers(len(names))])
         return builder.finish(f"fuzz_{seed}")
 

@@ -8,7 +8,7 @@ from graphkeras.ir.node import ConstantArray, Value, VariableRef
 from graphkeras.ir.registry import DEFAULTS, make_node, op_def
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace.base import TensorBase
-from graphkeras.trace.recorders import recorders
+from graphkeras.trace.recorders import became_constant, recorders
 from graphkeras.trace.stateless import in_stateless_scope
 from graphkeras.trace.symbolic import SymbolicTensor
 from graphkeras.trace.tensor import Tensor, as_array
@@ -58,7 +58,9 @@ def as_value(x) -> Value:
         return Value(make_node("read_variable", (), {"variable": VariableRef(source.path, source.spec, source)}))
     if isinstance(tensor, SymbolicTensor):
         return tensor.value
-    return Value(make_node("constant", (), {"value": ConstantArray(tensor.array)}))
+    node = make_node("constant", (), {"value": ConstantArray(tensor.array)})
+    became_constant(node, tensor)
+    return Value(node)
 
 
 def _has_dim(attrs) -> bool:

@@ -36,7 +36,7 @@ def _require_own(graph: Graph) -> None:
     """Raises TraceError where the graph needs a placeholder of somebody else's."""
     for node in graph.nodes:
         if node.op == "input":
-            user = next(n for n in graph.nodes if any(v.node is node for v in n.inputs)) if graph.users(Value(node)) else node
+            user = next((n for n in graph.nodes if any(v.node is node for v in n.inputs)), node)
             raise TraceError(
                 f"A symbolic tensor was used outside its trace: '{node.attrs['name']}' is no argument of '{graph.name}'.",
                 got=f"{node.specs[0]} made {node.origin or 'elsewhere'}, used by {user.op}",

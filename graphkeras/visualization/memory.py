@@ -76,7 +76,7 @@ def _box(place, scale):
     dashes = ' stroke-dasharray="3,2"' if place.takes_over else ""
     title = f"{place.name}\n{place.nbytes:,} bytes at {place.offset:,}, group {place.group}, rows {place.first} to {place.last}"
     yield (
-        f'<g><title>{html.escape(title + (chr(10) + place.origin if place.origin else ""))}</title>'
+        f"<g><title>{html.escape(title + (chr(10) + place.origin if place.origin else ''))}</title>"
         f'<rect x="{x:.2f}" y="{y}" width="{width:.2f}" height="{height}" rx="2" fill="{_FILLS[place.group % len(_FILLS)]}" '
         f'fill-opacity="0.9" stroke="#444" stroke-width="0.6"{dashes}/>'
     )

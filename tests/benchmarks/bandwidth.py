@@ -4,7 +4,7 @@
 
 A case counts the bytes it cannot do without: every input read once, every output written once, and what a further pass over an
 array that leaves the caches must read again (said in the case's title). The yardstick is a copy kernel of our own, which loads and
-stores vectors as all kernels do, over arrays as large as the case's; `memcpy` (NumPy) is shown beside it, for it may bypass the caches. Each library runs in
+stores vectors as all kernels do, over arrays as large as the case's; `memcpy` (NumPy) is shown beside it. Each library runs in
 processes of its own with 1 and 2 threads; rounds alternate between libraries and the fastest counts. Memory of results is reused
 by all: our program writes where it wrote before, and the peers' allocator is told to keep what it has.
 """

@@ -126,7 +126,8 @@ def measure(library, threads):
             function, tensors = function_of(torchs(torch), name), [torch.from_numpy(a) for a in arrays]
             call = lambda function=function, tensors=tensors: function(*tensors)
         else:
-            call = lambda function=function_of(numpys(), name), arrays=arrays: function(*arrays)
+            function = function_of(numpys(), name)
+            call = lambda function=function, arrays=arrays: function(*arrays)
         found[name] = fastest(call, 0.15)
     print(json.dumps(found), flush=True)
 
@@ -160,7 +161,8 @@ def main():
         print(f"\n{threads} thread(s), milliseconds (times faster than)")
         for name in best["graphkeras"]:
             own = best["graphkeras"][name]
-            cells = [f"{library} {best[library][name] * 1e3:8.3f} ({best[library][name] / own:.2f})" for library in pythons if library != "graphkeras"]
+            others = {library: times[name] for library, times in best.items() if library != "graphkeras"}
+            cells = [f"{library} {time * 1e3:8.3f} ({time / own:.2f})" for library, time in others.items()]
             print(f"  {name:32s}{own * 1e3:9.3f}   {'   '.join(cells)}")
 
 

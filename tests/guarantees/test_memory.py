@@ -90,6 +90,7 @@ def test_ten_thousand_predictions(times):
     assert growth(lambda: model(x), 300, times // 10) < LIMIT
 
 
+@pytest.mark.slow
 def test_functions_built_and_dropped():
     x = np.ones((4, 3), "float32")
 

@@ -154,3 +154,30 @@ def test_bad_tables_are_refused(bad, match):
 def test_table_rows_are_cache_lines():
     rows = table((1, 2, 3), (4, 5, 6))
     assert rows.ctypes.data % 64 == 0 and rows.strides == (64, 8)
+
+
+WAITING = """
+def kernel(args, lo, hi, scratch):
+    y = ptr_i64(args[1])
+    for i in range(lo, hi):
+        if i == 0:
+            for _ in range(4000000000):
+                if atomic_load(args[1] + 8 * 31) != 0:
+                    break
+        y[i] = scratch
+"""
+
+
+def test_others_take_over_what_a_slow_thread_has_left(two_threads):
+    """Unit 0 waits for unit 31, which lies at the end of the same thread's run."""
+    (kernel,) = load_kernels([source(WAITING)])
+    error, y = np.zeros(8, np.int64), np.zeros(64, np.int64)
+    block = Block(error, y)
+    job = Job(table((kernel.address, block.address, 64)), error, scratch_bytes=64)
+    taken_over = 0
+    for _ in range(20):
+        y[:] = 0
+        assert team.run(job).status is Status.DONE
+        assert y.all()
+        taken_over += y[31] != y[0]
+    assert taken_over

@@ -136,6 +136,11 @@ class LoweredKernel:
         return self.group.phase
 
     @property
+    def steps(self) -> object:
+        """The most steps (int or Dim) of the loop that it opens; 0 where it opens none."""
+        return self.args[2] if self.until is not None else 0
+
+    @property
     def readable(self) -> str:
         """The source with a head that says where it comes from, and a comment above what each node becomes."""
         lines = [f"# {self.name}: {self.kind} kernel of {len(self.group.nodes)} node(s), phase {self.phase}"]

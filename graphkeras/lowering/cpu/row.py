@@ -348,9 +348,7 @@ class RowLowering:
             pointer, kept = self.saved[base]
             return Vec(self.w.assign(f"load_{kept}({pointer}, j)", dtype).name, dtype)
         pointer = self.stores[base].pointer
-        return self.w.assign(
-            f"load_{dtype}({pointer}, d + j)" if lanes is None else f"loadn_{dtype}({pointer}, d + j, {lanes})", dtype
-        )
+        return self.w.assign(f"load_{dtype}({pointer}, d + j)" if lanes is None else f"loadn_{dtype}({pointer}, d + j, {lanes})", dtype)
 
     def _after(self, phase):
         """Values that exist once per row, after a walk."""
