@@ -14,6 +14,8 @@ def _along(name, x, axis, dtype, nan=None):
         x = prim.select(prim.is_nan(x), scalar_like(nan, x), x)
     if axis is None:
         x, axis = ravel(x), 0
+    elif isinstance(axis, (tuple, list)) and len(axis) == 1:
+        axis = axis[0]
     return x, normalize_axis(name, axis, x.ndim)
 
 

@@ -388,7 +388,7 @@ def nextafter(x1, x2):
     """The next floating-point number after `x1` towards `x2`, element-wise.
 
     Args:
-        x1: Where to start, float32 or float64; integers become floats.
+        x1: Where to start; integers become floats. 16-bit floats step in float64 and are rounded back, as in Keras.
         x2: Where to go.
 
     Returns:
@@ -399,4 +399,8 @@ def nextafter(x1, x2):
     >>> nextafter(0.0, 1.0).item() > 0
     True
     """
-    return prim.nextafter(*promote(x1, x2, at_least=float))
+    x1, x2 = promote(x1, x2, at_least=float)
+    if x1.dtype in ("float16", "bfloat16"):
+        wide = prim.nextafter(prim.cast(x1, dtype="float64"), prim.cast(x2, dtype="float64"))
+        return prim.cast(wide, dtype=x1.dtype)
+    return prim.nextafter(x1, x2)

@@ -206,6 +206,8 @@ def diff(a, n=1, axis=-1):
     axis = normalize_axis("diff", axis, a.ndim)
     for _ in range(n):
         size = a.spec.shape[axis]
+        if isinstance(size, int) and size < 1:
+            return a
         after, before = cut(a, axis, 1, size), cut(a, axis, 0, size - 1)
         a = prim.not_equal(after, before) if a.dtype == "bool" else prim.subtract(after, before)
     return a

@@ -67,9 +67,9 @@ def dot(x1, x2):
     >>> dot([1.0, 2.0], [3.0, 4.0]).item()
     11.0
     """
-    x1, x2 = promote(as_tensor(x1), as_tensor(x2))
+    x1, x2 = as_tensor(x1), as_tensor(x2)
     if not x1.ndim or not x2.ndim:
-        return x1 * x2
+        return prim.multiply(*promote(x1, x2))
     return tensordot(x1, x2, axes=((x1.ndim - 1,), (max(x2.ndim - 2, 0),)))
 
 
@@ -89,7 +89,7 @@ def tensordot(x1, x2, axes=2):
     >>> tensordot([[1, 2], [3, 4]], [[1, 0], [0, 1]]).item()
     5
     """
-    x1, x2 = promote(as_tensor(x1), as_tensor(x2))
+    x1, x2 = as_tensor(x1), as_tensor(x2)
     if isinstance(axes, int):
         left, right = range(x1.ndim - axes, x1.ndim), range(axes)
     else:
@@ -131,9 +131,16 @@ def inner(x1, x2):
     >>> inner([1, 2], [3, 4]).item()
     11
     """
-    x1, x2 = promote(as_tensor(x1), as_tensor(x2))
+    x1, x2 = as_tensor(x1), as_tensor(x2)
     if not x1.ndim or not x2.ndim:
-        return x1 * x2
+        return prim.multiply(*promote(x1, x2))
+    if join_dim(x1.spec.shape[-1], x2.spec.shape[-1]) is None:
+        raise ShapeError(
+            "inner: the last dimension of both inputs must be the same.",
+            got=f"x1 {x1.spec}, x2 {x2.spec}",
+            expected="x1.shape[-1] == x2.shape[-1]",
+            mend="transpose one of them, or name the axes with ops.tensordot",
+        )
     return tensordot(x1, x2, axes=((x1.ndim - 1,), (x2.ndim - 1,)))
 
 

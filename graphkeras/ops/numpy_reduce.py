@@ -135,10 +135,15 @@ def std(x, axis=None, keepdims=False):
 
 def _extreme(op, of_bools, join, x, axis, keepdims, initial):
     x = as_tensor(x)
+    axes = normalize_axes(op, axis, x.ndim)
+    if initial is not None:
+        initial = converted(initial if isinstance(initial, (int, float)) else as_tensor(initial), x.dtype)
+        if any(isinstance(x.spec.shape[a], int) and x.spec.shape[a] == 0 for a in axes):
+            shape = tuple(1 if a in axes else d for a, d in enumerate(x.spec.shape) if keepdims or a not in axes)
+            return prim.broadcast_to(initial, shape=shape)
     result = _reduced(of_bools if x.dtype == "bool" else op, x, axis, keepdims)
     if initial is None:
         return result
-    initial = converted(initial if isinstance(initial, (int, float)) else as_tensor(initial), x.dtype)
     if x.dtype == "bool":
         return (prim.logical_or if of_bools == "reduce_any" else prim.logical_and)(result, initial)
     return getattr(prim, join)(result, initial)

@@ -36,7 +36,7 @@ def reshape(x, newshape):
     open_axes = [i for i, d in enumerate(shape) if isinstance(d, int) and d == -1]
     if len(open_axes) > 1 or any(isinstance(d, int) and d < -1 for d in shape):
         raise ArgumentError(
-            "reshape: the new shape is ambiguous.",
+            f"reshape: sizes must be non-negative integers, at most one of them -1. Received: newshape={newshape!r}",
             got=f"newshape={newshape!r}",
             expected="sizes >= 0, at most one -1",
             mend="name all sizes but one",
@@ -121,7 +121,7 @@ def squeeze(x, axis=None):
     else:
         axes = normalize_axes("squeeze", axis, x.ndim)
     for a in axes:
-        if not isinstance(shape[a], Dim) and shape[a] != 1:
+        if isinstance(shape[a], Dim) or shape[a] != 1:
             raise ArgumentError(
                 f"Cannot squeeze axis={a}, because the dimension is not 1.",
                 got=f"{x.spec}, axis={axis!r}",

@@ -1,17 +1,30 @@
 """Window functions, as in `keras.ops.numpy`."""
 
-import operator
-
 import numpy as np
 
 from graphkeras.ir.dtypes import numpy_dtype
+from graphkeras.ir.errors import ArgumentError
 from graphkeras.trace import Tensor
+from graphkeras.trace.dispatch import static_array
 from graphkeras.trace.settings import floatx
+
+
+def _length(x):
+    """A number of points: an int, or a scalar tensor or array of whole value."""
+    value = np.asarray(static_array(x, "the number of points"))
+    if value.ndim or value.dtype == bool or value != np.trunc(value) or value < 0:
+        raise ArgumentError(
+            "A window has a whole number of points.",
+            got=f"x={x!r}",
+            expected="an int >= 0",
+            mend="pass the number of points, e.g. ops.hanning(32)",
+        )
+    return int(value)
 
 
 def _window(x, *cosines):
     """A symmetric window of length x: a sum of cosines with the given coefficients."""
-    length = operator.index(x)
+    length = _length(x)
     angle = 2 * np.pi * np.arange(length) / max(length - 1, 1)
     values = sum((c * np.cos(i * angle) for i, c in enumerate(cosines)), np.zeros(length)) if length > 1 else np.ones(length)
     return Tensor(values.astype(numpy_dtype(floatx())))
@@ -58,7 +71,7 @@ def bartlett(x):
     >>> bartlett(3).tolist()
     [0.0, 1.0, 0.0]
     """
-    return Tensor(np.bartlett(operator.index(x)).astype(numpy_dtype(floatx())))
+    return Tensor(np.bartlett(_length(x)).astype(numpy_dtype(floatx())))
 
 
 def kaiser(x, beta):
@@ -69,4 +82,4 @@ def kaiser(x, beta):
     >>> kaiser(1, 5.0).tolist()
     [1.0]
     """
-    return Tensor(np.kaiser(operator.index(x), float(beta)).astype(numpy_dtype(floatx())))
+    return Tensor(np.kaiser(_length(x), float(beta)).astype(numpy_dtype(floatx())))

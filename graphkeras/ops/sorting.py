@@ -70,6 +70,13 @@ def argpartition(x, kth, axis=-1):
     >>> argpartition([3, 1, 2], 1).tolist()
     [1, 2, 0]
     """
+    if not isinstance(kth, int):
+        raise ArgumentError(
+            "argpartition: kth must be an integer.",
+            got=f"kth={kth!r}",
+            expected="the rank of one element",
+            mend="sort completely with ops.argsort for several ranks",
+        )
     return argsort(x, axis)
 
 
@@ -158,12 +165,18 @@ def histogram(x, bins=10, range=None):
     """
     x = as_tensor(x)
     if not isinstance(bins, int) or bins <= 0:
-        raise ArgumentError("Argument `bins` must be a positive integer.", got=f"bins={bins!r}", expected="1 or more")
+        raise ArgumentError(
+            "Argument `bins` should be a non-negative integer that is not zero.", got=f"bins={bins!r}", expected="1 or more",
+            mend="pass the number of bins, e.g. bins=10",
+        )  # fmt: skip
     if range is not None and (not isinstance(range, (tuple, list)) or len(range) != 2 or range[1] < range[0]):
-        raise ArgumentError("Argument `range` must be a pair in ascending order.", got=f"range={range!r}", expected="(low, high)")
+        raise ArgumentError(
+            "Argument `range` must be a tuple of two elements in ascending order.", got=f"range={range!r}", expected="(low, high)",
+            mend="leave range=None for the least and the largest element",
+        )  # fmt: skip
     if x.ndim != 1:
         raise ArgumentError(
-            "histogram: the input must be 1-dimensional.", got=str(x.spec), expected="rank 1", mend="use ops.ravel first"
+            "histogram: Input tensor must be 1-dimensional.", got=str(x.spec), expected="rank 1", mend="use ops.ravel first"
         )
     low, high = (reduce_min(x), reduce_max(x)) if range is None else (convert_to_tensor(v, x.dtype) for v in range)
     edges = prim.cast(linspace(low, high, bins + 1), dtype=x.dtype)
@@ -202,7 +215,10 @@ def unique(x, sorted=True, return_index=False, return_inverse=False, return_coun
             "unique: the number of results is unknown when the graph is built.", got=repr(x), expected="an eager tensor",
             mend="run the model with run_eagerly=True",
         )  # fmt: skip
-    values, index, inverse, counts = np.unique(x.array, return_index=True, return_inverse=True, return_counts=True, axis=axis)
+    # As in TensorFlow, no NaN equals another.
+    values, index, inverse, counts = np.unique(
+        x.array, return_index=True, return_inverse=True, return_counts=True, axis=axis, equal_nan=False
+    )
     along = 0 if axis is None else normalize_axis("unique", axis, x.ndim)
     inverse = inverse.reshape(x.array.shape if axis is None else -1)
     if not sorted:

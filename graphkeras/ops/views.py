@@ -80,7 +80,7 @@ register_op(
 def _transpose_infer(x, *, perm):
     if sorted(perm) != list(range(x.rank)):
         raise ArgumentError(
-            f"transpose: {perm} is not an order of the axes of a tensor of rank {x.rank}.",
+            f"transpose: axes must be a valid permutation of the axes of a tensor of rank {x.rank}. Received: axes={list(perm)}",
             got=f"perm {perm} for {x}",
             expected=f"each of 0..{x.rank - 1} once" if x.rank else "()",
             mend="leave axes=None to reverse all axes",
@@ -103,7 +103,7 @@ register_op(
         Sample((booleans((3, 4)),), {"perm": (1, 0)}),
     ],
     vary=_transpose_varied,
-    errors=[ErrorSample((uniform((2, 3)),), {"perm": (0, 0)}, raises=ArgumentError, match="is not an order of the axes")],
+    errors=[ErrorSample((uniform((2, 3)),), {"perm": (0, 0)}, raises=ArgumentError, match="valid permutation of the axes")],
 )
 
 

@@ -195,3 +195,30 @@ def test_correlate_is_numpys(shapes, mode):
     rng = np.random.default_rng(4)
     a, b = (rng.normal(size=s).astype("float32") for s in shapes)
     np.testing.assert_allclose(ops.correlate(a, b, mode=mode).numpy(), np.correlate(a, b, mode), rtol=1e-5, atol=1e-6)
+
+
+def test_products_of_an_int8_and_booleans_stay_int8():
+    x, y = np.array([[1, 2]], "int8"), np.array([True, False])
+    assert all(f(x[0], y).dtype == "int8" for f in (ops.dot, ops.inner, ops.vdot))
+    assert ops.dot(np.int8(2), y).tolist() == [2, 0] and ops.inner(x, x).dtype == "int32"
+
+
+def test_differences_of_higher_order_than_there_are_elements_are_empty():
+    assert ops.diff(np.ones((2, 3)), n=5).shape == (2, 0)
+
+
+def test_extremes_of_nothing_are_their_initial_value():
+    x = np.zeros((2, 0), "float32")
+    assert ops.max(x, axis=1, initial=3).tolist() == [3, 3] and ops.min(x, initial=1, keepdims=True).tolist() == [[1]]
+    with pytest.raises(ShapeError, match="no extreme"):
+        ops.max(x)
+
+
+def test_every_nan_is_different_from_the_others():
+    assert ops.unique(np.array([np.nan, 1, np.nan])).shape == (3,)
+
+
+def test_windows_take_whole_numbers_of_any_dtype():
+    assert ops.hanning(np.float32(3)).tolist() == ops.hanning(3).tolist() == [0, 1, 0]
+    with pytest.raises(ArgumentError, match=r"(?s)whole number of points.*got: +x=2.5.*mend:"):
+        ops.bartlett(2.5)
