@@ -381,7 +381,7 @@ from graphkeras.ops.segments import (
 from graphkeras.ops.sorting import (
     top_k,
 )  # fmt: skip
-from graphkeras.ops.vectorize import (
+from graphkeras.ops.vectorized import (
     vectorized_map,
 )  # fmt: skip
 

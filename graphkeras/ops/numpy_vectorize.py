@@ -6,7 +6,7 @@ from graphkeras.ir.dims import size as _size_of
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.ops.inference import broadcast_shapes
 from graphkeras.ops.numpy_shape import broadcast_to, reshape
-from graphkeras.ops.vectorize import vectorized_map
+from graphkeras.ops.vectorized import vectorized_map
 from graphkeras.trace import as_tensor, tree
 
 _AXES = r"\((?:\w+(?:,\w+)*)?\)"

@@ -71,6 +71,7 @@ def test_inputs_and_outputs_of_layers():
 
 
 def test_ops_and_operators_become_operations():
+    reset_names()
     x = Input((4,), name="x")
     h = layers.Dense(3, name="d", kernel_initializer="ones")(x)
     y = ops.reshape(ops.concatenate([h * 2.0 + 1.0, -h], axis=-1), (ops.shape(x)[0], 2, 3))[:, 0]

@@ -7,7 +7,6 @@ import pytest
 
 from graphkeras import ops
 from graphkeras.autodiff import grad
-from graphkeras.ir.errors import DTypeError
 from graphkeras.runtime.function import function
 
 
