@@ -100,13 +100,15 @@ def test_every_op(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OPERANDS)
+@pytest.mark.parametrize("name", [n for n in OPERANDS if n != "checkpoint"])  # which goes before the last passes
 def test_every_op_compiled(name):
     """With a size of the batch that is known when the program runs; fused, strict and single-threaded runs agree bit for bit."""
     record = REGISTRY[name]
     for sample in samples_of(name, 1)[-2:]:
         for differ in choices(len(sample.inputs))[:2]:
             arrays = batches_of(sample, differ)
+            if not all(a.size for a in arrays):
+                continue  # the mean of nothing is NaN of either sign
             batch = symbol("batch")
             specs = [TensorSpec((batch, *a.shape[1:]) if d else a.shape, dtype_name(a.dtype)) for a, d in zip(arrays, differ)]
             sweep.check_program(trace(mapped(record, sample, differ), specs), arrays, 256, f"{name}, {differ}")
