@@ -70,7 +70,8 @@ def test_graphs_are_repeatable_and_of_all_kinds():
 def test_every_op_finds_its_place(seed):
     rng = np.random.default_rng(seed)
     builder = fuzz_graphs.Builder(rng, None)
-    missing = set(REGISTRY) - {"input", "read_variable", "assign_variable"}
+    # Made by the tracer itself; a layer call is registered with the first import of the layers.
+    missing = set(REGISTRY) - {"input", "read_variable", "assign_variable", "layer_call"}
     with tracing(TraceScope()):
         for name in sorted(missing):
             builder.add(name)

@@ -193,6 +193,20 @@ def key_text() -> str:
     return ",".join(f"{name}={flag.value!r}" for name, flag in sorted(FLAGS.items()) if flag.in_key)
 
 
+def deciding() -> list[tuple[Flag, Any]]:
+    """The flags that decide what a graph becomes, with the values in force."""
+    return [(flag, flag.value) for flag in (*(flag for flag in FLAGS.values() if flag.in_key), DISABLE_PASSES)]
+
+
+@contextlib.contextmanager
+def under(values: list[tuple[Flag, Any]]):
+    """A context in which flags have the values that `deciding` gave before."""
+    with contextlib.ExitStack() as stack:
+        for flag, value in values:
+            stack.enter_context(flag(value))
+        yield
+
+
 def describe() -> str:
     """One line per flag: variable, value in force, help."""
     width = max(len(flag.variable) for flag in FLAGS.values())

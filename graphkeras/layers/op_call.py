@@ -97,8 +97,8 @@ def call_config(function, args, kwargs) -> tuple[tuple, dict, dict]:
             given[name] = value
         else:
             options[name] = value
-    leading = next((i for i, name in enumerate(bound.arguments) if name not in given), len(given))
     names = list(given)
+    leading = next((i for i, name in enumerate(bound.signature.parameters) if name not in given), len(given))
     return tuple(given[n] for n in names[:leading]), {n: given[n] for n in names[leading:]}, options
 
 

@@ -46,7 +46,7 @@ def _define(name, method, class_name, binary=None, swapped=False):
     Args:
         name: of the method.
         method: as eager tensors and variables have it.
-        class_name: of the operation.
+        class_name: of the operation, or a function of its operands that tells it.
         binary: for an operator the function of its two operands, which may be `swapped`.
     """
     method.__name__ = name
@@ -57,11 +57,12 @@ def _define(name, method, class_name, binary=None, swapped=False):
         if current_scope() is not None:
             return method(self, *args, **kwargs)
         if binary is None:
-            return one_operation(method, class_name, (self, *args), kwargs)
+            return one_operation(method, class_name if isinstance(class_name, str) else class_name(self), (self, *args), kwargs)
         (other,) = args
         if not _takes(other):
             return NotImplemented
-        return one_operation(binary, class_name, (_plain(other), self) if swapped else (self, _plain(other)), {})
+        operands = (_plain(other), self) if swapped else (self, _plain(other))
+        return one_operation(binary, class_name if isinstance(class_name, str) else class_name(*operands), operands, {})
 
     of_symbolic.__name__ = name
     of_symbolic.__qualname__ = f"SymbolicTensor.{name}"
@@ -78,18 +79,22 @@ def _install_comparison(name, op):
     _define(f"__{name}__", compare, class_name_of(op), lambda x1, x2: compared(op, x1, x2))
 
 
-def _bits(name):
-    """`&`, `|`, `^`: bit by bit for two integers, logical otherwise."""
+def _kind(*operands):
+    """What `&`, `|`, `^` and `~` do: bit by bit for integers, logical otherwise."""
+    return "bitwise" if all(is_integer(as_tensor(x).dtype) for x in operands) else "logical"
 
+
+def _bits(name):
     def call(x1, x2):
         x1, x2 = as_tensor(x1), as_tensor(x2)
-        return (
-            promoted(f"bitwise_{name}", x1, x2)
-            if is_integer(x1.dtype) and is_integer(x2.dtype)
-            else logical(f"logical_{name}", x1, x2)
-        )
+        kind = _kind(x1, x2)
+        return (promoted if kind == "bitwise" else logical)(f"{kind}_{name}", x1, x2)
 
     return call
+
+
+def _bits_class(name):
+    return lambda *operands: class_name_of(f"{_kind(*operands)}_{name}")
 
 
 for _name, _function, _class in (
@@ -101,10 +106,9 @@ for _name, _function, _class in (
     ("mod", arithmetic.mod, "Mod"),
     ("pow", arithmetic.power, "Power"),
     ("matmul", matmul, "Matmul"),
-    ("and", _bits("and"), "LogicalAnd"),
-    ("or", _bits("or"), "LogicalOr"),
-    ("xor", _bits("xor"), "LogicalXor"),
-    ("divmod", lambda x, y: (arithmetic.floor_divide(x, y), arithmetic.mod(x, y)), "Divmod"),
+    ("and", _bits("and"), _bits_class("and")),
+    ("or", _bits("or"), _bits_class("or")),
+    ("xor", _bits("xor"), _bits_class("xor")),
 ):
     _install(_name, _function, _class)
 for _name, _op in (
@@ -130,17 +134,24 @@ def _absolute(self):
 
 def _invert(self):
     x = as_tensor(self)
-    return (
-        apply("bitwise_not", x)
-        if is_integer(x.dtype)
-        else apply("logical_not", x if x.dtype == "bool" else apply("cast", x, dtype="bool"))
-    )
+    if _kind(x) == "bitwise":
+        return apply("bitwise_not", x)
+    return apply("logical_not", x if x.dtype == "bool" else apply("cast", x, dtype="bool"))
 
 
-def _round(self, ndigits=None):
+def _round(self, decimals=None):
     from graphkeras.ops.numpy_unary import round
 
-    return round(self, decimals=ndigits or 0)
+    return round(self, decimals=decimals or 0)
+
+
+def _divmod(self, other):
+    """Two operations, as Keras knows none that does both."""
+    return self // other, self % other
+
+
+def _rdivmod(self, other):
+    return other // self, other % self
 
 
 def _reshape(self, newshape):
@@ -160,8 +171,9 @@ def _squeeze(self, axis=None):
 _define("__neg__", _negative, "Negative")
 _define("__pos__", lambda self: as_tensor(self), "Identity")
 _define("__abs__", _absolute, "Absolute")
-_define("__invert__", _invert, "LogicalNot")
+_define("__invert__", _invert, _bits_class("not"))
 _define("__round__", _round, "Round")
 _define("__getitem__", getitem, "GetItem")
 _define("reshape", _reshape, "Reshape")
 _define("squeeze", _squeeze, "Squeeze")
+TensorBase.__divmod__, TensorBase.__rdivmod__ = _divmod, _rdivmod

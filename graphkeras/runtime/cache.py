@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import stat
 import struct
 import threading
@@ -32,6 +33,7 @@ _MEMORY_LIMIT = 64 << 20
 _TOUCH_SECONDS = 60.0  # an entry's time is renewed no more often than this
 _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that died
 _TEMPORARY = ".part"
+_OURS = re.compile(r"[0-9a-f]{64}\.(gko|gkp|json)(\.[0-9]+-[0-9a-f]+\.part)?")  # nothing else is ever removed
 
 
 class CacheWarning(UserWarning):
@@ -234,7 +236,7 @@ class DiskCache:
         if self._folder is not None:
             with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
                 for entry in entries:
-                    if entry.name.endswith((".gko", ".gkp", ".json", _TEMPORARY)):
+                    if _OURS.fullmatch(entry.name):
                         with contextlib.suppress(OSError):
                             info = entry.stat(follow_symlinks=False)
                             found.append((info.st_mtime, Path(entry.path), info.st_size))

@@ -70,6 +70,7 @@ class Program:
         self.fuse, self.compiled, self._recover = fuse, compiled, recover
         self.from_cache = plan.schedule is None
         self.when_bound: Callable[[dict], None] | None = None  # told the first sizes, once
+        self._flags = flags.deciding()
         self._kept = []  # memory that bindings point to
         self._take(plan)
         self.name = plan.name
@@ -98,8 +99,9 @@ class Program:
         """
         with self._lock:
             if self.plan.schedule is None:
-                plan = make_plan(self._recover(), self.fuse)
-                keys = [source_of(kernel).key for kernel in plan.kernels]
+                with flags.under(self._flags):
+                    plan = make_plan(self._recover(), self.fuse)
+                    keys = [source_of(kernel).key for kernel in plan.kernels]
                 if keys != [kernel.key for kernel in self.compiled]:
                     raise StaleProgramError(
                         f"program {self.name} came from the program cache, and its graph now gives other kernels.",

@@ -58,6 +58,7 @@ class Compiled:
     source: str = "compiled"
     reason: str = ""
     _passed: tuple | None = field(default=None, repr=False)
+    _flags: list = field(default_factory=flags.deciding, repr=False)
 
     @property
     def graph(self) -> Graph:
@@ -87,7 +88,8 @@ class Compiled:
         if self._passed is None:
             from graphkeras.passes import pipeline
 
-            self._passed = pipeline.run(self.traced)
+            with flags.under(self._flags):
+                self._passed = pipeline.run(self.traced)
         return self._passed
 
 

@@ -95,7 +95,8 @@ def _wide(a):
     a = np.asarray(a)
     if not is_float(dtype_name(a.dtype)):
         return a
-    return a.astype(np.longdouble if a.dtype == np.float64 else np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN among the samples
+        return a.astype(np.longdouble if a.dtype == np.float64 else np.float64)
 
 
 def _exact(record, sample, arrays, want):

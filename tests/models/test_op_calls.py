@@ -50,6 +50,30 @@ def test_configs_go_both_ways(model):
     np.testing.assert_array_equal(result(theirs), result(model))
 
 
+@pytest.mark.parametrize(
+    "call, classes",
+    [
+        (lambda x: ops.layer_normalization(x, beta=np.ones(6, "float32")), ["LayerNorm"]),  # gamma, before it, is left out
+        (lambda x: ops.dot_product_attention(*[x[..., None]] * 3, mask=np.tri(4) > 0), ["GetItem", "DotProductAttention"]),
+        (lambda x: round(x, 1), ["Round"]),
+        (lambda x: divmod(x, 0.7)[1], ["Mod"]),
+        (lambda x: divmod(7, x)[0], ["FloorDivide"]),
+        (lambda x: ops.cast(x, "int32") & 5, ["Cast", "BitwiseAnd"]),
+        (lambda x: 5 | ops.cast(x, "int32"), ["Cast", "BitwiseOr"]),
+        (lambda x: ~ops.cast(x, "int32"), ["Cast", "BitwiseNot"]),
+        (lambda x: ~(x > 0) ^ True, ["Greater", "LogicalNot", "LogicalXor"]),
+    ],
+)
+def test_what_is_read_back_computes_the_same(call, classes):
+    x = Input((4, 6))
+    model = Model(x, call(x))
+    assert [type(op).__name__ for op in model.operations[1:]] == classes
+    again = model_from_json(model.to_json())
+    assert names(again) == names(model)
+    np.testing.assert_array_equal(result(again), result(model))
+    np.testing.assert_array_equal(result(model), np.asarray(call(Tensor(X))).ravel())
+
+
 def test_a_clone_keeps_the_names(model):
     clone = clone_model(model)
     assert names(clone) == names(model)

@@ -55,7 +55,7 @@ def test_folder_open_to_others_is_closed(folder):
 
 def test_no_temporary_file_is_left_and_old_ones_are_swept(folder):
     folder.mkdir(mode=0o700)
-    old, young = folder / "x.gko.1-aa.part", folder / "y.gko.2-bb.part"
+    old, young = folder / f"{KEY}.gko.1-aa.part", folder / f"{KEY}.gko.2-bb.part"
     old.write_bytes(b"")
     young.write_bytes(b"")
     os.utime(old, (1, 1))

@@ -432,6 +432,14 @@ def test_a_found_program_can_be_looked_into():
     assert "program cache" in f.report() and "skipped" in f.report()
 
 
+@pytest.mark.parametrize("flag, value", [(flags.OPT_LEVEL, 1), (flags.DISABLE_PASSES, "cse")])
+def test_looking_inside_goes_by_the_flags_that_the_program_was_made_under(flag, value):
+    with flag(value):
+        twice(dense, normal(2, 3), normal(3, 2))
+        program = keras.function(dense).program(normal(2, 3), normal(3, 2))
+    assert program.from_cache and len(program.kernels) == len(program.compiled)
+
+
 def test_a_program_that_does_not_belong_to_its_graph_is_noticed():
     x = normal(2, 3)
     twice(by_global, x)
