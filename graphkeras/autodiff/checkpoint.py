@@ -17,6 +17,7 @@ from graphkeras.autodiff.reverse import CONTROL, Record, backpropagate, differen
 from graphkeras.autodiff.tape import GradientTape
 from graphkeras.ir.node import Value, next_id
 from graphkeras.ir.registry import make_node
+from graphkeras.ops.calls import one_operation
 from graphkeras.ops.control_nodes import is_traced, require_callable, values_of, wrap
 from graphkeras.ops.custom import PullBack
 from graphkeras.trace import (
@@ -39,7 +40,9 @@ def checkpoint(f):
     """Makes a function whose gradient computes it again, instead of keeping what it computed on its way.
 
     That trades time (the function runs twice) for memory: of a chain of n equal steps, each of them checkpointed, only what
-    stands between the steps is kept. Values and gradients are the same to the bit.
+    stands between the steps is kept. Values and gradients are the same to the bit; only what the function reads of a variable
+    behind its own write of it passes no gradient to that variable. In a functional model the function is one operation, which
+    layers that it calls do not become part of.
 
     Args:
         f: a function (or layer) of tensors and other arguments. It must compute the same when it is called again: randomness comes
@@ -61,13 +64,16 @@ def checkpoint(f):
     """
     require_callable("checkpoint", f=f)
 
-    @functools.wraps(f)
-    def wrapped(*args, **kwargs):
+    def run(*args, **kwargs):
         if is_traced(args, kwargs):
             return _traced(f, args, kwargs)
         if recorders():
             return _recorded(f, args, kwargs)
         return f(*args, **kwargs)
+
+    @functools.wraps(f)
+    def wrapped(*args, **kwargs):
+        return one_operation(run, "Checkpoint", args, kwargs)
 
     return wrapped
 

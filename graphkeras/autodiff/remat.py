@@ -7,7 +7,8 @@ from collections import namedtuple
 
 from graphkeras.autodiff.checkpoint import checkpoint
 from graphkeras.ir.errors import ArgumentError
-from graphkeras.trace import tree
+from graphkeras.ops.control_nodes import is_traced
+from graphkeras.trace import current_scope, tree
 
 MODES = ("full", "activations", "larger_than", "list_of_layers", None)
 RematMode = namedtuple("RematMode", ["mode", "output_size_threshold", "layer_names"])
@@ -21,7 +22,8 @@ def remat(f):
         f: A callable.
 
     Returns:
-        A callable of the same arguments, with the same values and gradients; see `graphkeras.autodiff.checkpoint`.
+        A callable of the same arguments, with the same values and gradients; see `graphkeras.autodiff.checkpoint`. A layer that is
+        called so while a functional model is built becomes a layer of the model, as if it was made in a `RematScope`.
 
     Example:
 
@@ -30,7 +32,18 @@ def remat(f):
     >>> float(step(keras.ops.convert_to_tensor(0.0)))
     0.0
     """
-    return checkpoint(f)
+    again = checkpoint(f)
+    if not hasattr(f, "_remat_mode"):
+        return again
+
+    @functools.wraps(f.__call__)
+    def layer(*args, **kwargs):
+        if current_scope() is None and is_traced(args, kwargs):  # a model is being built, and it must know its layers
+            object.__setattr__(f, "_remat_mode", RematMode("full", 0, []))
+            return f(*args, **kwargs)
+        return again(*args, **kwargs)
+
+    return layer
 
 
 class RematScope:

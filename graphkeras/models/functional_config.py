@@ -159,6 +159,7 @@ def _operation(layer, custom_objects):
                 f"The config uses the op {layer['class_name']}, which graphkeras.ops does not have.",
                 got=f"{module}.{layer['class_name']}",
                 expected="a function of graphkeras.ops",
+                mend="build the model by its code; functions wrapped by remat have no config, layers made in a RematScope have",
             )
         parameters = inspect.signature(function).parameters
         options = {k: deserialize_keras_object(v) for k, v in layer["config"].items() if k in parameters and k != "name"}

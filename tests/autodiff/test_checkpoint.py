@@ -231,3 +231,19 @@ def test_a_functional_model_keeps_the_checkpoint():
         tape.watch(X)
         y = model(X)
     np.testing.assert_allclose(np.asarray(tape.gradient(y, X)), 2 * np.cos(X.array), rtol=1e-5, atol=1e-6)
+
+
+def test_a_functional_model_knows_the_layers_that_are_wrapped():
+    x = keras.Input((16,))
+    dense = keras.layers.Dense(3)
+    model = keras.Model(x, keras.remat(dense)(x))
+    assert model.layers[1:] == [dense] and len(model.trainable_variables) == 2
+    assert "checkpoint" in [n.op for n in trace(model, [BATCHES]).nodes]
+
+
+def test_a_function_in_a_functional_model_knows_whether_it_trains():
+    x = keras.Input((16,))
+    dropout = keras.layers.Dropout(0.5, seed=1)
+    model = keras.Model(x, keras.remat(lambda x: dropout(x) * 2.0)(x))
+    np.testing.assert_array_equal(np.asarray(model(X)), 2 * X.array)
+    assert (np.asarray(model(X, training=True)) == 0).any()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import graphkeras as keras
+from graphkeras import ops  # noqa: F401 - gives tensors their operators
 from graphkeras.ir.errors import DTypeError, ShapeError, TraceError
 from graphkeras.trace import StatelessScope, SymbolicTensor, Tensor, Variable, convert_to_tensor
 
