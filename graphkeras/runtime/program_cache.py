@@ -17,9 +17,9 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 
@@ -36,7 +36,7 @@ FORMAT = 1
 _PACKAGE = Path(__file__).parent.parent
 _DECIDING = ("ir", "trace", "ops", "autodiff", "passes", "schedule", "lowering", "runtime")
 """Folders whose sources decide what a traced graph becomes."""
-_TRUSTED = ("graphkeras", "numpy", "_operator", "operator", "builtins", "math", "functools", "ml_dtypes")
+_TRUSTED = ("graphkeras", "numpy", "operator", "functools")
 _RECORD_FUNCTIONS = ("infer", "eager", "vjp", "body", "expand", "cost")
 
 
@@ -317,12 +317,20 @@ def _check_record(op):
     """Ops of the user are code that no digest covers."""
     record = op_def(op)
     for name in _RECORD_FUNCTIONS:
-        function: Callable | None = getattr(record, name, None)
-        while isinstance(function, functools.partial):
-            function = function.func
-        module = getattr(function, "__module__", None)
-        if function is not None and module is not None and module.partition(".")[0] not in _TRUSTED:
-            raise NoKey(f"op '{op}' is defined in {module}, outside graphkeras")
+        for module in _homes(getattr(record, name, None)):
+            if module.partition(".")[0] not in _TRUSTED:
+                raise NoKey(f"op '{op}' is defined in {module}, outside graphkeras")
+
+
+def _homes(function):
+    """The modules whose code a callable runs, as far as can be seen; whatever is no plain function may run anything."""
+    if isinstance(function, functools.partial):
+        for part in (function.func, *function.args, *function.keywords.values()):
+            yield from _homes(part)
+    elif isinstance(function, FunctionType):
+        yield from (function.__module__ or "nowhere", function.__globals__.get("__name__", "nowhere"))  # `wraps` changes the first
+    elif callable(function) and getattr(np, getattr(function, "__name__", ""), None) is not function:  # a ufunc of NumPy's own
+        yield f"a {type(function).__name__}"
 
 
 __all__ = ["Compiled", "NoKey", "compiled", "key_of", "package_digest"]

@@ -148,6 +148,16 @@ def constraints(graph: Graph) -> list[Constraint]:
             axis = node.attrs.get("axis", 0)
             for dim, wanted in zip(updates, (*x[:axis], *indices, *x[axis + 1 :]), strict=True):
                 equal(dim, wanted, node, "sizes along an axis of the updates")
+        elif node.op in ("attention", "attention_gradient"):
+            given = [value.shape for value in node.inputs[node.op == "attention_gradient" :]]
+            q, k, v = given[:3]
+            extras = given[3:] if node.op == "attention" else given[5:]
+            for axis, left, right in ((0, q, k), (2, q, k), (3, q, k), (0, k, v), (1, k, v), (2, k, v)):
+                equal(left[axis], right[axis], node, f"sizes of query, key and value along axis {axis}")
+            for shape in extras:
+                for dim, wanted in zip(reversed(shape), (k[1], q[1], q[2], q[0])):
+                    if dim != 1:
+                        equal(dim, wanted, node, "sizes of the scores and of bias or mask along an axis")
         elif node.op == "top_k":
             last = node.inputs[0].shape[-1]
             equal(last, dim_max(last, node.attrs["k"]), node, "the size of the last axis and the least possible one")

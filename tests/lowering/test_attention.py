@@ -7,6 +7,7 @@ from graphkeras import ops
 from graphkeras.autodiff import vjp
 from graphkeras.ir import TensorSpec, symbol
 from graphkeras.ir.dtypes import dtype_name
+from graphkeras.ir.errors import ShapeError
 from graphkeras.passes import run
 from graphkeras.runtime.function import function
 from graphkeras.runtime.program import Program
@@ -235,3 +236,25 @@ def test_un_jitted_kernels_give_the_same_bits():
     arrays = heads(1, 7, 9, 1, 5)
     made = program(forward_and_backward(is_causal=True), arrays)
     assert [a.tobytes() for a in made.python(*arrays)] == [a.tobytes() for a in made(*arrays)]
+
+
+def scores_with(q, k, v, bias):
+    return ops.dot_product_attention(q, k, v, bias=bias)
+
+
+@pytest.mark.parametrize("number, axis", [(0, 0), (0, 2), (1, 0), (1, 1), (2, 1), (2, 2), (3, 0), (3, 3)])
+def test_sizes_that_differ_at_run_time_are_refused(number, axis):
+    arrays = [*heads(3, 5, 6, 2, 4)[:3], normal(3, 2, 5, 6)]
+    specs = [TensorSpec([symbol(f"{name}{i}") for i in range(3)] + [4], "float32") for name in "qkv"]
+    compiled = program(scores_with, arrays, specs=[*specs, TensorSpec([symbol(f"b{i}") for i in range(4)], "float32")])
+    compiled(*arrays)
+    arrays[number] = np.concatenate([arrays[number]] * 2, axis)
+    with pytest.raises(ShapeError, match="differ"):
+        compiled(*arrays)
+
+
+def test_no_key_at_run_time_gives_zeros():
+    arrays = heads(2, 3, 0, 2, 4)
+    specs = [TensorSpec((2, length, 2, 4), "float32") for length in (3, T, T, 3)]
+    for y, dq, dk, dv in (program(forward_and_backward(), arrays, specs=specs)(*arrays) for _ in range(2)):
+        assert not y.any() and not dq.any() and dk.size == dv.size == 0

@@ -1,5 +1,6 @@
 """The program cache: a program from it is the one that would be made, and whatever could make another one changes the key."""
 
+import functools
 import json
 import os
 import random
@@ -351,17 +352,34 @@ def test_host_calls_are_not_kept():
         assert reason_of(ops.inv, np.eye(3, dtype="float32")) == "'inv' runs on the host (NumPy)"
 
 
-def test_ops_of_the_user_have_no_key():
-    def meaning(x):
-        return x + 1
+def by_hand(x):
+    return x + 1
 
+
+def in_my_module(x):
+    return x + 1
+
+
+in_my_module.__module__ = "my_module"
+
+
+@pytest.mark.parametrize(
+    "meaning, home",
+    [
+        (in_my_module, "my_module"),
+        (functools.wraps(REGISTRY["negative"].eager)(lambda x: x + 1), "tests.runtime.test_program_cache"),
+        (functools.partial(REGISTRY["negative"].eager, by_hand), "tests.runtime.test_program_cache"),
+        (np.vectorize(by_hand), "a vectorize"),
+    ],
+    ids=["function", "wraps", "partial", "object"],
+)
+def test_ops_of_the_user_have_no_key(meaning, home):
     record = REGISTRY["negative"]
-    meaning.__module__ = "my_module"
     register_op(
         "negative_of_mine", kind="elementwise", infer=record.infer, eager=meaning, body=record.body, vjp=record.vjp,
     )  # fmt: skip
     try:
-        with pytest.raises(NoKey, match="op 'negative_of_mine' is defined in my_module, outside graphkeras"):
+        with pytest.raises(NoKey, match=f"op 'negative_of_mine' is defined in {home}, outside graphkeras"):
             key(lambda x: prim.negative_of_mine(x))
     finally:
         del REGISTRY["negative_of_mine"]

@@ -212,6 +212,12 @@ def _key_blocks(body, skips) -> str:
     return f"c0 = 0\nwhile c0 < {end}:\n    n = min(BLOCK, {end} - c0)\n" + _indented(body + "c0 += BLOCK\n")
 
 
+def _without_keys(row, body="") -> str:
+    """Zeros for the sums that no block of keys begins with, and `body` for each row."""
+    rows = f"    for i in range(count):\n{_indented(body, 2)}" if body else ""
+    return f"if keys == 0:\n    j = 0\n    while j < count * {row}:\n        store_T(o_p, j, zero)\n        j += LANES\n{rows}"
+
+
 def forward(dtype, names, causal, forms) -> str:
     """Canonical source of the forward kernel.
 
@@ -274,6 +280,7 @@ store_T(sum_p, i * LANES, total)
         + f"for i in range(count):\n{_indented(row)}"
         + _product("count", "depth", "n", "s", "LINE", 1, "vp + c0 * PANEL * ITEM", "keys", "o", "deep", "c0")
     )
+    no_share = "store_T(top_p, i * LANES, nothing)\nstore_T(sum_p, i * LANES, const_T(1))"
     unit = f"""\
 pair = unit // blocks
 block = unit - pair * blocks
@@ -288,6 +295,7 @@ r1 = min(rows, r0 + STEP)
 count = r1 - r0
 source = ptr_T(q_at + (b * q_batch + r0 * q_row + h * q_head) * ITEM)
 {_fill("qs_p", "source", "wide", "q_row", "width", "mul(v, scale)")}
+{_without_keys("deep", no_share)}
 {_key_blocks(block, causal and not forms)}
 for i in range(count):
     total = load_T(sum_p, i * LANES)
@@ -347,6 +355,7 @@ source = ptr_T(g_at + (b * g_batch + r0 * g_row + h * g_head) * ITEM)
 {_fill("gs_p", "source", "deep", "g_row", "depth")}
 pack_panels_T(qs_p, wide, 1, qp_p, count, width, 0)
 pack_panels_T(gs_p, deep, 1, gp_p, count, depth, 0)
+{_without_keys("wide")}
 {_key_blocks(block, causal and not forms)}
 target = ptr_T(dq + ((b * rows + r0) * heads + h) * width * ITEM)
 {_give("target", "o_p", "wide", "heads * width", "count", "width", "mul(v, scale)")}
