@@ -141,6 +141,8 @@ def normalize_axes(op: str, axis, rank: int) -> tuple[int, ...]:
     """Sorted non-negative axes from None (all), an int, or a sequence of ints; repeated axes raise ArgumentError."""
     if axis is None:
         return tuple(range(rank))
+    if type(axis) is int and -rank <= axis < rank:
+        return (axis % rank,)
     given = axis if isinstance(axis, (tuple, list)) else (axis,)
     axes = sorted(normalize_axis(op, a, rank) for a in given)
     if len(set(axes)) != len(axes):

@@ -1,5 +1,7 @@
 """Reductions over axes, and positions of extremes."""
 
+from functools import cache
+
 import numpy as np
 
 from graphkeras.ir.dims import size
@@ -37,13 +39,18 @@ def _infer(name, allowed, what, needs_elements=False):
     return infer
 
 
-def _accumulated(function):
+@cache
+def _wide_dtype(dtype):
+    return np.dtype(_WIDER.get(dtype_name(dtype), dtype))
+
+
+def _accumulated(ufunc):
     """Sums and products are formed in the next wider type and rounded once: the meaning has no order of summation."""
 
     @quiet
     def eager(x, *, axes, keepdims):
-        wide = _WIDER.get(dtype_name(x.dtype), x.dtype)
-        return np.asarray(function(x, axis=axes, keepdims=keepdims, dtype=wide)).astype(x.dtype)
+        # The ufunc itself: np.sum spends more time around it than it takes for a small array.
+        return np.asarray(ufunc.reduce(x, axis=axes, keepdims=keepdims, dtype=_wide_dtype(x.dtype))).astype(x.dtype)
 
     return eager
 
@@ -156,7 +163,7 @@ register_op(
     "reduce_sum",
     kind="reduction",
     infer=_infer("reduce_sum", NUMERIC, "numeric"),
-    eager=_accumulated(np.sum),
+    eager=_accumulated(np.add),
     vjp=_sum_vjp,
     samples=_samples(uniform, *_INTEGERS, Sample((uniform((0, 3)),), {"axes": (0,), "keepdims": False})),
     errors=[*_ERRORS, _BOOL_REFUSED],
@@ -165,7 +172,7 @@ register_op(
     "reduce_prod",
     kind="reduction",
     infer=_infer("reduce_prod", NUMERIC, "numeric"),
-    eager=_accumulated(np.prod),
+    eager=_accumulated(np.multiply),
     vjp=_prod_vjp,
     samples=_samples(
         lambda shape: uniform(shape, 0.5, 1.5),
