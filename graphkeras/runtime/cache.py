@@ -220,6 +220,9 @@ class DiskCache:
             if not _is_mine(info):
                 self._warn(f"cache folder {str(folder)!r} belongs to another user (uid {info.st_uid}); kernels are kept in memory")
                 return None
+            if info.st_mode & stat.S_ISVTX:  # /tmp and its like are everyone's, whoever owns them
+                self._warn(f"cache folder {str(folder)!r} is shared by all users; kernels are kept in memory: name a folder inside it")
+                return None
             if stat.S_IMODE(info.st_mode) & 0o022:  # others could plant code
                 folder.chmod(0o700)
         except OSError as error:

@@ -53,6 +53,15 @@ def test_folder_open_to_others_is_closed(folder):
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
+def test_folder_of_all_users_is_left_as_it_is(folder):
+    folder.mkdir()
+    folder.chmod(0o1777)
+    with pytest.warns(CacheWarning, match="shared by all users.*name a folder inside it"):
+        cache = DiskCache(folder)
+    cache.put(KEY, b"code", {})
+    assert folder.stat().st_mode & 0o7777 == 0o1777 and not list(folder.iterdir()) and cache.get(KEY) == b"code"
+
+
 def test_no_temporary_file_is_left_and_old_ones_are_swept(folder):
     folder.mkdir(mode=0o700)
     old, young = folder / f"{KEY}.gko.1-aa.part", folder / f"{KEY}.gko.2-bb.part"
