@@ -46,16 +46,8 @@ def evaluate(graph: Graph, inputs: Sequence[np.ndarray], variables: Mapping[str,
             results = [np.asarray(variables[attrs["variable"].name])]
         else:
             results = _run_node(node, arrays, sizes)
-        for index, (array, spec) in enumerate(zip(results, node.specs, strict=True)):
-            expected = substitute(spec.shape, sizes)
-            if array.shape != expected or array.dtype != numpy_dtype(spec.dtype):
-                raise ShapeError(
-                    f"{node.op} computed {dtype_name(array.dtype)}{list(array.shape)}, not {spec}.",
-                    got=f"{dtype_name(array.dtype)}{list(array.shape)}",
-                    expected=f"{spec} with {sizes}",
-                    where=str(node.origin),
-                )
-            known[node.id, index] = array
+        require_specs(node, results, sizes)
+        known.update({(node.id, index): array for index, array in enumerate(results)})
     return [known[v.node.id, v.index] for v in graph.outputs], written
 
 
@@ -74,3 +66,16 @@ def run_op(op: str, arrays: Sequence[np.ndarray], attrs: Mapping, subgraphs: Seq
         results = record.expand(*map(Tensor.wrap, arrays), **attrs)
         results = tuple(as_tensor(r).array for r in results) if isinstance(results, tuple) else as_tensor(results).array
     return [np.asarray(r) for r in (results if isinstance(results, tuple) else (results,))]
+
+
+def require_specs(node, arrays, sizes) -> None:
+    """Raises ShapeError where the arrays that a node computed are not of the shapes and dtypes that it inferred."""
+    for array, spec in zip(arrays, node.specs, strict=True):
+        expected = substitute(spec.shape, sizes)
+        if array.shape != expected or array.dtype != numpy_dtype(spec.dtype):
+            raise ShapeError(
+                f"{node.op} computed {dtype_name(array.dtype)}{list(array.shape)}, not {spec}.",
+                got=f"{dtype_name(array.dtype)}{list(array.shape)}",
+                expected=f"{spec} with {sizes}",
+                where=str(node.origin),
+            )

@@ -4,15 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from graphkeras.ir.dims import substitute
 from graphkeras.ir.dtypes import COMPLEX, dtype_name, is_float, numpy_dtype
-from graphkeras.ir.errors import ShapeError
 from graphkeras.ir.graph import Graph, input_node
 from graphkeras.ir.node import Attrs, ConstantArray, Node, Value
 from graphkeras.ir.registry import REGISTRY, make_node
 from graphkeras.ops.control import SubFunction
 from graphkeras.runtime.sizes import bind_symbols, resolved_attrs
-from graphkeras.testing.evaluate import run_op
+from graphkeras.testing.evaluate import require_specs, run_op
 from graphkeras.testing.sweep import EPSILON
 
 _TRIALS = 4
@@ -62,15 +60,7 @@ def run_nodes(
             return operands[:1]
         subgraphs = [SubFunction(g, sizes, run) for g in node.subgraphs]
         results = run_op(node.op, operands, resolved_attrs(node, sizes), subgraphs)
-        for array, spec in zip(results, node.specs, strict=True):
-            expected = substitute(spec.shape, sizes)
-            if array.shape != expected or array.dtype != numpy_dtype(spec.dtype):
-                raise ShapeError(
-                    f"{node.op} computed {dtype_name(array.dtype)}{list(array.shape)}, not {spec}.",
-                    got=f"{dtype_name(array.dtype)}{list(array.shape)}",
-                    expected=f"{spec} with {sizes}",
-                    where=str(node.origin),
-                )
+        require_specs(node, results, sizes)
         return results if hook is None else hook(node, operands, results)
 
     for node in graph.nodes:
