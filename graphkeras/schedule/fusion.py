@@ -174,10 +174,11 @@ class Grouping:
         """Whether a third group must run after `first` and before `last`."""
         return any(self.before[k] >> first & 1 for k in _bits(self.before[last] & ~(1 << first)))
 
-    def space_of(self, nodes, sides=frozenset()) -> Space:
-        """The space of nodes in topological order; those in `sides` join last. Raises Refused."""
+    def space_of(self, nodes, sides=frozenset(), made=()) -> Space:
+        """The space of nodes in topological order; those in `sides` join last. Operands of a contraction at the positions `made` are
+        made as it reads them, so the nodes may make them, too. Raises Refused."""
         tiled = [n for n in nodes if op_def(n.op).kind == "contraction"]
-        operands = {self.resolve(v)[0].node.id for n in tiled for v in n.inputs}
+        operands = {self.resolve(v)[0].node.id for n in tiled for i, v in enumerate(n.inputs) if i not in made}
         if any(n.id in operands for n in nodes):
             raise Refused("a contraction needs its whole operands before it starts")
         space = Space.of_contraction(tiled[0], self.resolve) if tiled else Space(self.resolve)

@@ -18,6 +18,7 @@ class Group:
         outputs: values that others read or that the graph returns; they are stored.
         phase: 1, or 2 for groups that write variables or depend on such.
         space: the iteration space, None for groups of one node that has none.
+        prologues: of a contraction: for each operand that is made as the kernel reads it, the space of the nodes that make it.
         flops, bytes: cost of one run (int or Dim).
         bodies: for a node with sub-graphs their schedules.
     """
@@ -30,6 +31,7 @@ class Group:
     flops: object = 0
     bytes: object = 0
     bodies: tuple["Schedule", ...] = ()
+    prologues: dict[int, Space] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -40,6 +42,11 @@ class Group:
         if not self.space.split:
             return "pointwise"
         return "row" if self.space.reduces_rows else "column"
+
+    @property
+    def has_epilogue(self) -> bool:
+        """Of a contraction: whether anything is done with its tiles but to store them."""
+        return len(self.space.nodes) > 1
 
     @property
     def writes(self) -> list[Node]:

@@ -1,18 +1,41 @@
 """Cheap values that a later kernel makes again, from what it reads anyway, rather than having them stored and read back.
 
 The node then stands in both groups. That pays where the whole store falls away: a value that the graph returns stays as it is.
+
+A reader that walks a space makes the value at each of its points. A contraction that reads it as an operand makes it block by block,
+on the way into the packed panels or a thread's scratch: the nodes become a *prologue* of the contraction.
 """
+
+from typing import NamedTuple
 
 from graphkeras.ir.dims import Dim, dim_symbols, size
 from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
-from graphkeras.schedule.space import FULL, REDUCTIONS, Refused
+from graphkeras.schedule.groups import Group, Refusal
+from graphkeras.schedule.space import FULL, REDUCTIONS, Refused, Space
 from graphkeras.schedule.views import is_literal
 
-_MOST_NODES = 3
-_MOST_FLOPS = 2
-"""FLOP per element of one node."""
+PROLOGUES = {"matmul": (0, 1)}
+"""Operands of contractions whose kernels can make them block by block."""
+
+
+class Limits(NamedTuple):
+    """How much may be made again.
+
+    Args:
+        nodes: the most nodes.
+        flops: FLOP per element of each.
+    """
+
+    nodes: int
+    flops: int
+
+
+_AT_POINTS = Limits(3, 2)
+_IN_BLOCKS = Limits(12, 4)
+_USES = 8
+"""Products per element of an operand and FLOP of its prologue: with fewer, making it more than once would show."""
 _GUESS = 64
 
 
@@ -24,59 +47,103 @@ def recompute(grouping) -> None:
         group = grouping.groups[key]
         if group.space is None:
             continue
-        for node in sorted(group.nodes, key=lambda n: -n.id):
-            if _is_cheap(node) and group.space.values.get(node.id) == FULL and Value(node) not in returned:
+        for node in sorted(group.space.nodes, key=lambda n: -n.id):
+            if key not in grouping.groups:  # nobody needs the group any more
+                break
+            if node in group.nodes and _is_cheap(node, _IN_BLOCKS) and group.space.values.get(node.id) == FULL and Value(node) not in returned:
                 _try(grouping, key, node, written)
 
 
 def _try(grouping, key, node, written):
-    made = grouping.groups[key]
-    readers = [k for k, g in grouping.groups.items() if k != key and node not in g.nodes and _reads(grouping, g, Value(node))]
-    again = _closure(grouping, made, node)
-    if not readers or again is None:
+    made, value = grouping.groups[key], Value(node)
+    readers = [g for k, g in grouping.groups.items() if k != key and node not in g.nodes and _reads(grouping, g.nodes, value)]
+    if not readers or any(reader.space is None for reader in readers):
+        return
+    in_blocks = any(_operands(grouping, reader, value) for reader in readers)
+    again = _closure(grouping, made, node, _IN_BLOCKS if in_blocks else _AT_POINTS)
+    if again is None:
         return
     reads = {base for n in again for base in _outside(grouping, n, made)}
     if any(base.node.op == "read_variable" and base.node.attrs["variable"] in written for base in reads):
         return
-    saved, spaces = (1 + len(readers)) * _bytes(Value(node)), {}
+    saved, changed = (1 + len(readers)) * _bytes(value), []
     for reader in readers:
-        group = grouping.groups[reader]
-        if group.space is None:
-            return
-        nodes = sorted({*group.nodes, *again}, key=lambda n: n.id)
-        read = {base for n in group.nodes for base, _ in map(grouping.resolve, n.inputs)}
+        read = {base for n in reader.nodes for base, _ in map(grouping.resolve, n.inputs)}
         saved -= sum(_bytes(base) for base in reads - read)
         # What the first group reduces is few bytes, but has to be stored now.
         saved -= sum(2 * _bytes(base) for n in again for base in _inside(grouping, n, made, again))
         try:
-            spaces[reader] = nodes, grouping.space_of(nodes, {n.id for n in group.space.sides})
-        except Refused:
+            changed.append((reader, *_remade(grouping, reader, again, value)))
+        except Refused as refused:
+            grouping.refusals.append(Refusal(node, reader.nodes[-1], str(refused)))
             return
     if saved <= 0:
         return
-    for reader, (nodes, space) in spaces.items():
-        grouping.groups[reader].nodes, grouping.groups[reader].space = nodes, space
+    for reader, space, prologues in changed:
+        reader.space, reader.prologues = space, prologues
+        reader.nodes = sorted({*space.nodes, *(n for s in prologues.values() for n in s.nodes)}, key=lambda n: n.id)
     _drop_unused(grouping, key)
 
 
-def _is_cheap(node: Node) -> bool:
-    if op_def(node.op).kind != "elementwise" or node.op == "check_range":
-        return False
+def _remade(grouping, group: Group, again, value: Value) -> tuple[Space, dict[int, Space]]:
+    """Space and prologues of a group that makes a value from the nodes `again`. Raises Refused."""
+    prologues = {p: _joined(s, again) if _reads(grouping, s.nodes, value) else s for p, s in group.prologues.items()}
+    for position in _operands(grouping, group, value):
+        _check_uses(group.space.tiled, position, again)
+        prologues[position] = _joined(Space.of_operand(group.space.tiled, position, grouping.resolve), again)
+    space = group.space
+    if _reads(grouping, [n for n in space.nodes if n is not space.tiled], value):
+        nodes = sorted({*space.nodes, *again}, key=lambda n: n.id)
+        space = grouping.space_of(nodes, {n.id for n in space.sides}, prologues)
+    return space, prologues
+
+
+def _joined(space: Space, nodes) -> Space:
+    """A space of the same kind that holds more nodes. Raises Refused."""
+    everything = sorted({*space.nodes, *nodes}, key=lambda n: n.id)
+    space = Space(space.resolve, parts=space.parts, split=space.split, tiled=space.tiled)
+    for node in everything:
+        space = space.joined(node)
+    return space
+
+
+def _operands(grouping, group: Group, value: Value) -> list[int]:
+    """The places of a value among the operands of a group's contraction."""
+    tiled = group.space.tiled
+    return [i for i, v in enumerate(tiled.inputs) if grouping.resolve(v)[0] == value] if tiled else []
+
+
+def _check_uses(tiled: Node, position: int, again):
+    if position not in PROLOGUES.get(tiled.op, ()):
+        raise Refused(f"the kernel of {tiled.op} reads operand {position} from memory")
+    products = _number(op_def(tiled.op).flops([v.spec for v in tiled.inputs], tiled.specs, tiled.attrs)) / 2
+    uses = products / max(1, _number(size(tiled.inputs[position].shape)))
+    flops = sum(_flops_each(n) for n in again)
+    if uses < _USES * flops:
+        raise Refused(f"an operand of {tiled.op} is used {uses:.0f} times, which does not pay for {flops:.0f} FLOP to make it again")
+
+
+def _is_cheap(node: Node, limits: Limits) -> bool:
+    return op_def(node.op).kind == "elementwise" and node.op != "check_range" and _flops_each(node) <= limits.flops
+
+
+def _flops_each(node: Node) -> float:
+    """FLOP per element."""
     flops = op_def(node.op).flops([v.spec for v in node.inputs], node.specs, node.attrs)
-    return _number(flops) <= _MOST_FLOPS * _number(node.specs[0].size)
+    return _number(flops) / max(1, _number(node.specs[0].size))
 
 
-def _closure(grouping, group, node) -> list[Node] | None:
+def _closure(grouping, group, node, limits) -> list[Node] | None:
     """The node and those of its group that it is made from point by point; None where they are many, or dear."""
     found, waiting = [], [node]
     while waiting:
         current = waiting.pop()
         if current in found:
             continue
-        if not _is_cheap(current) or len(found) == _MOST_NODES:
+        if not _is_cheap(current, limits) or len(found) == limits.nodes:
             return None
         found.append(current)
-        waiting += [base.node for base in _inside(grouping, current, group, ()) if group.space.values[base.node.id] == FULL]
+        waiting += [base.node for base in _inside(grouping, current, group, ()) if group.space.values.get(base.node.id) == FULL]
     return found
 
 
@@ -91,8 +158,8 @@ def _outside(grouping, node, group):
     return [b for b in bases if b.node not in group.nodes and not is_literal(b) and b.node.op not in ("iota", "dim")]
 
 
-def _reads(grouping, group, value) -> bool:
-    return any(grouping.resolve(v)[0] == value for n in group.nodes for v in n.inputs)
+def _reads(grouping, nodes, value) -> bool:
+    return any(grouping.resolve(v)[0] == value for n in nodes for v in n.inputs)
 
 
 def _drop_unused(grouping, key):
@@ -112,7 +179,8 @@ def _drop_unused(grouping, key):
         grouping.drop(key)
     elif len(kept) < len(group.nodes) and (any(n.op in REDUCTIONS for n in kept) or not group.space.has_reduction):
         group.nodes = sorted(kept, key=lambda n: n.id)
-        group.space = grouping.space_of(group.nodes, {n.id for n in group.space.sides})
+        of_space = [n for n in group.nodes if n in group.space.nodes]
+        group.space = grouping.space_of(of_space, {n.id for n in group.space.sides}, group.prologues)
 
 
 def _bytes(value: Value):

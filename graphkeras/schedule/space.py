@@ -14,7 +14,7 @@ from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
 from graphkeras.schedule.host import runs_on_host
 from graphkeras.schedule.layout import Layout, common_refinement, contiguous_strides, runs, squeezed
-from graphkeras.schedule.views import is_literal
+from graphkeras.schedule.views import is_literal, matmul_layouts
 
 FULL, REDUCED, SIDE = "full", "reduced", "side"
 REDUCTIONS = {
@@ -76,6 +76,26 @@ def boundaries(node: Node) -> tuple[tuple, tuple, tuple]:
     return squeezed(shape[:first]), squeezed(shape[first : last + 1]), squeezed(shape[last + 1 :])
 
 
+def operand_matrix(node: Node, position: int, resolve) -> tuple[tuple, tuple, tuple]:
+    """(batch, rows, columns) of the array behind an operand of a contraction, as it lies in memory. Raises Refused where the operand
+    is not the whole of an array."""
+    if node.op != "matmul":
+        shape = node.inputs[position].shape
+        return (), shape[:-1], shape[-1:]
+    base, _ = resolve(node.inputs[position])
+    layout = matmul_layouts(node, resolve)[position]
+    if layout.size != size(base.shape) or not (layout.is_contiguous or is_turned(node, position, resolve)):
+        raise Refused(f"{node.op} reads {base!r} in another order than it is made, or a part of it")
+    batch, rows, columns = layout.shape if layout.is_contiguous else layout.transposed((0, 2, 1)).shape
+    return (batch,), (rows,), (columns,)
+
+
+def is_turned(node: Node, position: int, resolve) -> bool:
+    """Whether the array behind an operand of a product holds the transposed matrix."""
+    layout = matmul_layouts(node, resolve)[position]
+    return not layout.is_contiguous and layout.transposed((0, 2, 1)).is_contiguous
+
+
 @dataclass(frozen=True)
 class Space:
     """Nodes that are computed together, and over which axes.
@@ -87,7 +107,8 @@ class Space:
         split: True once a reduction has fixed the parts, or from the start for the tiles of a contraction.
         levels: the level at which each node computes, by node id.
         values: the level of each node's outputs, by node id.
-        tiled: the contraction whose result the space starts from, if any; `parts` are then (batch, rows, columns).
+        tiled: the contraction whose tiles it walks, if any; `parts` are then (batch, rows, columns) of the result, which the space
+            starts from, or of an operand, which it ends in.
     """
 
     resolve: object
@@ -105,6 +126,12 @@ class Space:
         batch = len(shape) - 2 if node.op == "matmul" else 0  # the rows of a convolution run through all axes but the last
         parts = (squeezed(shape[:batch]), squeezed(shape[batch:-1]), squeezed(shape[-1:]))
         return cls(resolve, (node,), parts, True, {node.id: FULL}, {node.id: FULL}, node)
+
+    @classmethod
+    def of_operand(cls, node: Node, position: int, resolve) -> "Space":
+        """An empty space over an operand of a contraction, as `operand_matrix` sees it. Raises Refused."""
+        batch, rows, columns = operand_matrix(node, position, resolve)
+        return cls(resolve, (), (squeezed(batch), squeezed(rows), squeezed(columns)), True, tiled=node)
 
     @property
     def has_reduction(self) -> bool:
@@ -186,7 +213,7 @@ class Space:
         raise Refused(f"{node.op} has {count} elements, the kernel {size(self.axes(FULL))} points and {size(self.axes(REDUCED))} results")
 
     def _refined(self, shape, level):
-        if not self.nodes:
+        if not self.nodes and not self.split:
             return replace(self, parts=(squeezed(shape), (), ()))
         old = self.axes(level)
         fine = common_refinement(old, shape)

@@ -1,4 +1,7 @@
-"""Contractions: the matrix-multiplication kernel, and what follows it as a kernel that finishes tiles still in the cache."""
+"""Contractions: the matrix-multiplication kernel, what goes before it as kernels that make blocks of its operands, and what follows it
+as a kernel that finishes tiles still in the cache."""
+
+from typing import NamedTuple
 
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
@@ -7,11 +10,12 @@ from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, Kern
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, role_of, store
 from graphkeras.lowering.cpu.source import Vec, Writer, short_dtype
 from graphkeras.schedule.groups import Group
+from graphkeras.schedule.space import Space, is_turned
 from graphkeras.schedule.views import matmul_layouts
 
 
 def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
-    """The product kernel, preceded in the list by the kernel it calls on its tiles."""
+    """The product kernel, preceded in the list by the kernels it calls on blocks of its operands and on its tiles."""
     node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
     a, b = matmul_layouts(node, group.space.resolve)
@@ -26,16 +30,24 @@ def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
             {f"{letter}_batch": layout.strides[0], f"{letter}_row": layout.strides[1], f"{letter}_column": layout.strides[2]}
         )
     kernels = []
-    if len(group.nodes) > 1:
+    for position, letter in enumerate("ab"):
+        if position in group.prologues:
+            block = prologue_kernel(group, position, f"{name}_{letter}")
+            turned = int(is_turned(node, position, group.space.resolve))
+            words.update({letter: 0, f"prologue_{letter}": KernelAddress(block), f"prologue_{letter}_args": BlockAddress(block)})
+            words[f"{letter}_turned"] = turned
+            kernels.append(block)
+    if group.has_epilogue:
         tile = tile_kernel(group, name + "_tile")
         words.update(epilogue=KernelAddress(tile), epilogue_args=BlockAddress(tile))
         kernels.append(tile)
     else:
         words["c"] = Address.of(Value(node))
-    sizes = (m, n, k, batch, a.strides[2], bool(group.writes), dtype == "f64")
+    a_step = 0 if 0 in group.prologues else a.strides[2]  # blocks are made anew for each tile, so these are to be wide
+    sizes = (m, n, k, batch, a_step, bool(group.writes), dtype == "f64")
     words.update(down=Computed(_down, sizes), across=Computed(_across, sizes))
     units = Computed(_units, sizes)
-    scratch = Computed(_scratch[dtype], (k,))
+    scratch = Computed(_scratch[dtype], (k, bool(group.prologues)))
     product = LoweredKernel(
         name, group.kind, gemm.source(dtype), tuple(words.values()), units, group, 1, scratch, flops=group.flops, bytes=group.bytes
     )
@@ -58,12 +70,12 @@ def _units(m, n, k, batch, a_column, heavy, wide):
     return gemm.units(m, n, k, batch, a_column, heavy, "f64" if wide else "f32")
 
 
-def _scratch_f32(k):
-    return gemm.scratch_bytes(k, "f32")
+def _scratch_f32(k, prologues):
+    return gemm.scratch_bytes(k, "f32", prologues)
 
 
-def _scratch_f64(k):
-    return gemm.scratch_bytes(k, "f64")
+def _scratch_f64(k, prologues):
+    return gemm.scratch_bytes(k, "f64", prologues)
 
 
 _scratch = {"f32": _scratch_f32, "f64": _scratch_f64}
@@ -71,9 +83,50 @@ _scratch = {"f32": _scratch_f32, "f64": _scratch_f64}
 
 def tile_kernel(group: Group, name: str) -> LoweredKernel:
     """The tile kernel: `lo` is the address of a tile record, see `gemm`."""
-    w, space = Writer(), group.space
+    w = Writer()
+    stores = {value: Store(w, value) for value in group.outputs if value.node in group.space.nodes}
+    writes = {n.id: Store(w, group.space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in group.writes}
+
+    def point(body, tile, lanes):
+        body.values[Value(group.space.tiled)] = w.assign(_moved("load", tile, lanes), tile.dtype)
+        _tile_point(w, group.space, body, stores, writes, lanes)
+
+    return _block_kernel(w, group, group.space, name, "tile", point)
+
+
+def prologue_kernel(group: Group, position: int, name: str) -> LoweredKernel:
+    """The kernel that makes a block of an operand: `lo` is the address of a record, see `gemm`; rows and columns are those of the array
+    behind the operand."""
+    w, space = Writer(), group.prologues[position]
+    operand, _ = space.resolve(space.tiled.inputs[position])
+
+    def point(body, tile, lanes):
+        for node in space.nodes_in_order():
+            body.compute(node)
+        w.line(_moved("store", tile, lanes, body.values[operand].name))
+
+    return _block_kernel(w, group, space, name, "prologue", point)
+
+
+class _Tile(NamedTuple):
+    """Where a kernel finds the element at row r and column j of a block."""
+
+    pointer: str
+    place: str
+    dtype: str
+
+
+def _moved(verb, tile: _Tile, lanes, *value) -> str:
+    """`load` or `store` of a vector of the block."""
+    if lanes is None:
+        return f"{verb}_{tile.dtype}({', '.join((tile.pointer, tile.place, *value))})"
+    return f"{verb}n_{tile.dtype}({', '.join((tile.pointer, tile.place, *value, lanes))})"
+
+
+def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, compute) -> LoweredKernel:
+    """A kernel that walks the block of a record, row by row; `compute(body, tile, lanes)` writes what is done at one place."""
     batch, rows, columns = space.parts
-    dtype = short_dtype(space.tiled.specs[0].dtype)
+    tile = _Tile("x", "y + j", short_dtype(space.tiled.specs[0].dtype))
     reads = space.reads()
     layouts = [space.aligned(read) for read in reads]
     cuts = (0, len(batch), len(batch) + len(rows), len(batch) + len(rows) + len(columns))
@@ -91,10 +144,8 @@ def tile_kernel(group: Group, name: str) -> LoweredKernel:
             known[key] = len(operands)
             operands.append((Operand(w, read.base, layout.offset, role), [w.size(step[i]) for step in steps]))
         places[read.node.id, read.position] = known[key]
-    stores = {value: Store(w, value) for value in group.outputs}
-    writes = {node.id: Store(w, space.resolve(node.inputs[0])[0], node.attrs["variable"]) for node in group.writes}
     w.line("t = ptr_i64(lo)")
-    w.line(f"x = ptr_{dtype}(t[0])")
+    w.line(f"x = ptr_{tile.dtype}(t[0])")
     w.line("e = t[5]")
     w.line("r = t[2]")
     with w.block("while r < t[3]:"):
@@ -121,10 +172,7 @@ def tile_kernel(group: Group, name: str) -> LoweredKernel:
                     cached[i] = operands[i][0].fetch(offsets[i], operands[i][1][2], "j", lanes)
                 return cached[i]
 
-            body = Body(w, space, fetched, keys, "d + j", lanes)
-            text = f"load_{dtype}(x, y + j)" if lanes is None else f"loadn_{dtype}(x, y + j, {lanes})"
-            body.values[Value(space.tiled)] = w.assign(text, dtype)
-            _tile_point(w, space, body, stores, writes, lanes)
+            compute(Body(w, space, fetched, keys, "d + j", lanes), tile, lanes)
 
         with w.block("while j + LANES <= e:"):
             point(None)
@@ -134,7 +182,7 @@ def tile_kernel(group: Group, name: str) -> LoweredKernel:
             point("m")
         w.line("r += 1")
     return LoweredKernel(
-        name, "tile", w.text(), tuple(w.args), 0, group, notes=w.placed_notes(), errors=tuple(w.errors), called=True
+        name, kind, w.text(), tuple(w.args), 0, group, notes=w.placed_notes(), errors=tuple(w.errors), called=True
     )  # fmt: skip
 
 

@@ -156,7 +156,7 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
     groups = words["groups"]
     deep, wide = words["channels"] // groups, words["filters"] // groups
     strip, shape = strip_of(dtype, wide)
-    fused = len(group.nodes) > 1
+    fused = group.has_epilogue
 
     def number(function):
         return computed(function, dtype, node, shape, fused)
@@ -198,7 +198,7 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
     node, resolve = group.space.tiled, group.space.resolve
     dtype = short_dtype(node.specs[0].dtype)
     (x, x_at), (w, w_at) = map(resolve, node.inputs)
-    fused = len(group.nodes) > 1
+    fused = group.has_epilogue
     rows, _ = gather_shapes(dtype, LANES)["gather_lanes"]
 
     def number(function):

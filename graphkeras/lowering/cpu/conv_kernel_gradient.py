@@ -214,7 +214,7 @@ def _join(group: Group, name: str, partial: Temporary, width, chunks: Computed) 
     *window, per_group, filters = node.specs[0].shape
     lines = size(window) * per_group
     kernels, y, tile, tile_args = [], Address.of(Value(node)), 0, 0
-    if len(group.nodes) > 1:
+    if group.has_epilogue:
         epilogue = tile_kernel(group, name + "_tile")
         kernels.append(epilogue)
         y, tile, tile_args = 0, KernelAddress(epilogue), BlockAddress(epilogue)

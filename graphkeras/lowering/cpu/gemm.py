@@ -5,7 +5,8 @@ neighbours are separate kernels reached by address:
 
     epilogue     called for each finished tile of C, whose sums lie in scratch (bias, activation, residual, store);
                  address 0: sums go to C, row-major with leading dimension LDC
-    prologue A   called to fill a row-major block of the (M, K) operand; address 0: A is read from memory
+    prologue A   called to fill a row-major block of the (M, K) operand, or where `a_turned` is 1 of the (K, M) array that holds it
+                 transposed; address 0: A is read from memory
     prologue B   the same for the (K, N) operand
 
 All three have the kernel signature; `args` is their own block and `lo` the address of an int64[8] tile record
@@ -31,10 +32,10 @@ ARGUMENTS = (
     "error", "a", "b", "c", "m", "n", "k", "batch",
     "a_batch", "a_row", "a_column", "b_batch", "b_row", "b_column", "c_batch", "c_row",
     "epilogue", "epilogue_args", "prologue_a", "prologue_a_args", "prologue_b", "prologue_b_args",
-    "down", "across", "b_ready",
+    "down", "across", "b_ready", "a_turned", "b_turned",
 )  # fmt: skip
 """Names of the words of the argument block: addresses, sizes, element strides (A is (M, K), B is (K, N)), callbacks, the
-`grid` of tiles, and 1 where `b` is the address of panels that `pack_source` has made."""
+`grid` of tiles, 1 where `b` is the address of panels that `pack_source` has made, and 1 where a prologue fills transposed blocks."""
 
 INDEX = {name: index for index, name in enumerate(ARGUMENTS)}
 """From an argument's name to its place in the block."""
@@ -94,14 +95,16 @@ def units(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32"):
     return batch * down * across if m and n else 0
 
 
-def scratch_bytes(k, dtype="f32", prologue_b=False, callbacks=0):
-    """Scratch a thread needs, for any M, N and batch; `callbacks` bytes of it are for the callbacks' own use."""
+def scratch_bytes(k, dtype="f32", prologues=False, callbacks=0):
+    """Scratch a thread needs, for any M, N and batch, with or without prologues; `callbacks` bytes of it are for the callbacks' own use."""
     width, block = _VECTORS[dtype] * LANES, K_BLOCK[dtype]
     rows, columns = _rows_top() + _TALL, _columns_top(width)
     blocks = max(1, -(-k // block))
     step = _k_step(k, dtype)
-    panels = (blocks if k <= _KEPT_K else 1) + prologue_b
+    panels = blocks if k <= _KEPT_K else 1
     elements = (_TALL + LANES) * width + rows * columns + rows * (block + LANES) + panels * step * columns
+    if prologues:
+        elements += (step + LANES) * (rows + columns)
     return _RECORD + _ITEM[dtype] * elements + callbacks
 
 
@@ -128,8 +131,9 @@ def kernel(args, lo, hi, scratch):
     columns = (panels + across - 1) // across * {WIDTH}
     per_batch = down * across
     kept = kk <= {KEPT_K} and down > 1
-    a_rows = prologue_a != 0 or (a_column == 1 and m < {TALL} and m != {LOW})
-    a_in_place = a_column == 1 and not a_rows
+    a_turned = args[{a_turned}]; b_turned = args[{b_turned}]
+    a_rows = a_turned == 0 and (prologue_a != 0 or (a_column == 1 and m < {TALL} and m != {LOW}))
+    a_in_place = prologue_a == 0 and a_column == 1 and not a_rows
     a_packed = not a_rows and not a_in_place
     b_ready = args[{b_ready}]
     b_in_place = b_ready == 0 and prologue_b == 0 and b_column == 1 and (m <= {IN_PLACE_ROWS} or kk * b_row * {ITEM} <= {IN_PLACE_BYTES})
@@ -141,7 +145,8 @@ def kernel(args, lo, hi, scratch):
     blocks = max(1, (kk + {BLOCK} - 1) // {BLOCK})
     step = ((kk + blocks - 1) // blocks + {LANES} - 1) // {LANES} * {LANES}
     b_raw = b_pack + (blocks if kept else 1) * step * columns * {ITEM}
-    after = b_raw + (step * columns * {ITEM} if prologue_b != 0 else 0)
+    a_raw = b_raw + ((step + {LANES}) * columns * {ITEM} if prologue_b != 0 else 0)
+    after = a_raw + ((step + {LANES}) * {A_ROWS} * {ITEM} if prologue_a != 0 else 0)
     a_ld = step + {LANES}
     packed = -1
     for unit in range(lo, hi):
@@ -175,12 +180,17 @@ def kernel(args, lo, hi, scratch):
                 b_block = args[{b}] + (k0 * panels * {WIDTH} + j0 * kc) * {ITEM}
             elif fresh or not kept or b_in_place:
                 if prologue_b != 0:
-                    record[0] = b_raw; record[1] = columns; record[2] = k0; record[3] = k0 + kc
-                    record[4] = j0; record[5] = j1; record[6] = batch; record[7] = 0
-                    call_kernel(prologue_b, args[{prologue_b_args}], scratch, 0, after)
+                    record[0] = b_raw; record[6] = batch; record[7] = 0
                     sb = b_raw
-                    sbk = columns
-                    sbn = 1
+                    if b_turned != 0:
+                        record[1] = a_ld; record[2] = j0; record[3] = j1; record[4] = k0; record[5] = k0 + kc
+                        sbk = 1
+                        sbn = a_ld
+                    else:
+                        record[1] = columns; record[2] = k0; record[3] = k0 + kc; record[4] = j0; record[5] = j1
+                        sbk = columns
+                        sbn = 1
+                    call_kernel(prologue_b, args[{prologue_b_args}], scratch, 0, after)
                 first = nc // {WIDTH} * {WIDTH} if b_in_place else 0
                 pack_panels_T(ptr_T(sb), sbk, sbn, ptr_T(b_block), kc, nc, first)
             sa = args[{a}] + (batch * args[{a_batch}] + i0 * a_row + k0 * a_column) * {ITEM}
@@ -196,6 +206,13 @@ def kernel(args, lo, hi, scratch):
                 am = a_ld
                 ak = 1
             elif not a_in_place:
+                if prologue_a != 0:
+                    record[0] = a_raw; record[1] = {A_ROWS}; record[2] = k0; record[3] = k0 + kc
+                    record[4] = i0; record[5] = i1; record[6] = batch; record[7] = 0
+                    call_kernel(prologue_a, args[{prologue_a_args}], scratch, 0, after)
+                    sa = a_raw
+                    am = 1
+                    ak = {A_ROWS}
                 pack_strips_T(ptr_T(sa), am, ak, ptr_T(a_pack), kc, mc)
             jp = 0
             while jp < nc:
@@ -292,6 +309,6 @@ def source(dtype="f32"):
         "ROW_WIDTH": _SHAPES[dtype]["row"][1] * LANES,
         "LANES": LANES, "ITEM": item, "BLOCK": block, "KEPT_K": _KEPT_K, "IN_PLACE_ROWS": _IN_PLACE_ROWS,
         "IN_PLACE_BYTES": IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
-        "SUMS": rows * columns * item, "A_PACK": rows * (block + LANES) * item,
+        "SUMS": rows * columns * item, "A_PACK": rows * (block + LANES) * item, "A_ROWS": rows,
     }  # fmt: skip
     return _SOURCE.format(**sizes, **INDEX).replace("_T(", f"_{dtype}(")
