@@ -40,7 +40,7 @@ def multiply(dtype, a, b, c, ranges=None, make=compile_kernel, **more):
     m, n, k = a.shape[-2], b.shape[-1], a.shape[-1]
     batch = len(c) if c.ndim == 3 else 1
     count = gemm.units(m, n, k, batch, a.strides[-1] // a.itemsize, dtype=dtype)
-    size = gemm.scratch_bytes(k, dtype, prologue_b="prologue_b" in more)
+    size = gemm.scratch_bytes(k, dtype, prologues="prologue_b" in more)
     scratch = np.full(size + 64 + 8, 0xAB, np.uint8)  # what is written past the end is seen
     start = -(-scratch.ctypes.data // 64) * 64
     for lo, hi in ranges or [(0, count)]:
