@@ -36,6 +36,8 @@ _AT_POINTS = Limits(3, 2)
 _IN_BLOCKS = Limits(12, 4)
 _USES = 8
 """Products per element of an operand and FLOP of its prologue: with fewer, making it more than once would show."""
+LEAST_BYTES = 256 * 1024
+"""A smaller operand stays in a core's cache: to store it costs less than to make it anew for each tile that reads it."""
 _GUESS = 64
 
 
@@ -116,6 +118,8 @@ def _operands(grouping, group: Group, value: Value) -> list[int]:
 def _check_uses(tiled: Node, position: int, again):
     if position not in PROLOGUES.get(tiled.op, ()):
         raise Refused(f"the kernel of {tiled.op} reads operand {position} from memory")
+    if _bytes(tiled.inputs[position]) < LEAST_BYTES:
+        raise Refused(f"operand {position} of {tiled.op} is small enough to stay in a core's cache")
     products = _number(op_def(tiled.op).flops([v.spec for v in tiled.inputs], tiled.specs, tiled.attrs)) / 2
     uses = products / max(1, _number(size(tiled.inputs[position].shape)))
     flops = sum(_flops_each(n) for n in again)

@@ -9,6 +9,11 @@ from graphkeras.ir.dtypes import numpy_dtype
 from tests.lowering.programs import arg, check, const, kinds, normal, op
 
 
+@pytest.fixture(autouse=True)
+def small_operands_too(monkeypatch):
+    monkeypatch.setattr("graphkeras.schedule.recompute.LEAST_BYTES", 0)
+
+
 def shifted(x, vector):
     """relu(x - vector), a cheap value."""
     zero = const(0.0, x.dtype)
@@ -58,6 +63,16 @@ def test_few_uses_do_not_pay():
     data = tuple(normal(*x.shape, seed=i) for i, x in enumerate((a, b, v)))
     program = check(Graph("f", [a, b, v], [product(shifted(a, v), b)]), data, tolerance=1e-3)
     assert any("is used 15 times, which does not pay" in r.reason for r in program.schedule.refusals)
+
+
+@pytest.mark.parametrize(("rows", "stored"), [(1023, True), (1024, False)])
+def test_small_operands_are_stored(rows, stored, monkeypatch):
+    monkeypatch.undo()
+    a, b, v = arg("a", (rows, 64)), arg("b", (64, 32)), arg("v", (64,))
+    data = tuple(normal(*x.shape, seed=i) for i, x in enumerate((a, b, v)))
+    program = check(Graph("f", [a, b, v], [product(shifted(a, v), b)]), data, tolerance=1e-3)
+    assert any("small enough to stay" in r.reason for r in program.schedule.refusals) == stored
+    assert kinds(program) == (["pointwise", "contraction"] if stored else ["contraction"])
 
 
 def test_both_operands_and_the_tiles_at_once():
