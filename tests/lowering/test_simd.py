@@ -79,6 +79,26 @@ def test_masked_access_stays_inside_the_array(dtype):
         libc.mprotect(ctypes.c_void_p(base + page), page, 3)
 
 
+@pytest.mark.parametrize(("wide", "dtype"), [("i32", "i8"), ("i32", "u16"), ("i64", "i16"), ("i64", "i32"), ("f32", "bf16")])
+@pytest.mark.parametrize("count", ["1", "1 - j", "3 - j"])
+def test_few_lanes_that_are_narrowed_leave_their_neighbours(wide, dtype, count):
+    """LLVM knows the number of lanes here, and makes other stores of that."""
+    source = f"""
+def kernel(args, lo, hi, scratch):
+    x = ptr_{wide}(args[1]); y = ptr_{dtype}(args[2])
+    v = add(load_{wide}(x, 0), load_{wide}(x, 1))
+    j = 0
+    while j + LANES <= 3:
+        j += LANES
+    storen_{dtype}(y, 0, cast_{dtype}(v), {count})
+"""
+    x, n = np.arange(1, LANES + 2).astype(NUMPY[wide]), eval(count, {"j": 0})
+    for make in (compile_kernel, python_kernel):
+        y = np.full(LANES, 77, NUMPY[dtype])
+        call(make(source), 0, 1, x, y)
+        assert (y[:n] != 77).all() and (y[n:] == 77).all()
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f64", "bf16", "i8", "i32", "i64", "b1"])
 def test_strided_gathered_and_splat_access(dtype):
     source = f"""
@@ -222,6 +242,16 @@ def test_reductions_fold_by_halves(dtype):
     with np.errstate(over="ignore"):
         for name, combine in {"hsum": np.add, "hprod": np.multiply, "hmax": np.maximum, "hmin": np.minimum}.items():
             same_bits(both(f"{name}(x)", dtype, x), np.full(LANES, tree(x, combine)))
+            # Two reductions of one kernel, which LLVM may do together.
+            source = f"""
+def kernel(args, lo, hi, scratch):
+    x = ptr_{dtype}(args[1]); y = ptr_{dtype}(args[2])
+    a = {name}(load_{dtype}(x, 0)); b = {name}(load_{dtype}(x, LANES))
+    storen_{dtype}(y, 0, a, 1); storen_{dtype}(y, 1, b, 1)
+"""
+            pair, result = np.concatenate([x, x[::-1]]), np.zeros(2, x.dtype)
+            call(compile_kernel(source), 0, 1, pair, result)
+            same_bits(result, np.array([tree(x, combine), tree(x[::-1], combine)]))
     assert both("hany(lt(x, y))", dtype, x, x, out="b1").tolist() == [False] * LANES
     assert both("hall(eq(x, y))", dtype, x, x, out="b1").tolist() == [True] * LANES
 

@@ -56,6 +56,10 @@ class Emitter:
             inner.b.ret(value) if value is not None else inner.b.ret_void()
         return self.b.call(function, args)
 
+    def opaque(self, value):
+        """The same integer or pointer, of whose origin LLVM knows nothing."""
+        return self.b.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
+
     def broadcast(self, dtype, scalar):
         """`scalar` (an LLVM value of the element type) in every lane."""
         vector = vector_type(dtype)
@@ -342,13 +346,17 @@ class Emitter:
     # ---- across lanes -----------------------------------------------------------------------------------------------
 
     def reduce(self, combine, x):
-        """Fold lanes by halves (0+4, 1+5, ...; then 0+2, ...), and put the result in every lane."""
-        width = LANES
+        """Fold the upper half of the lanes onto the lower one until lane 0 is left, and put that in every lane.
+
+        Lanes that no longer count are left undefined: with halves exchanged instead, LLVM 22 for AVX-512 takes `min(x, exchanged x)` of
+        two vectors together and mixes up which lanes are whose.
+        """
+        width, undefined = LANES, ir.Constant(x.ir.type, ir.Undefined)
         while width > 1:
             width //= 2
-            order = [(lane + width) % (2 * width) if lane < 2 * width else lane for lane in range(LANES)]
+            order = [lane + (width if lane < width else LANES) for lane in range(LANES)]  # from LANES on: of the undefined vector
             mask = ir.Constant(ir.VectorType(I32, LANES), order)
-            x = combine(x, Value(x.dtype, self.b.shuffle_vector(x.ir, x.ir, mask)))
+            x = combine(x, Value(x.dtype, self.b.shuffle_vector(x.ir, undefined, mask)))
         zeros = ir.Constant(ir.VectorType(I32, LANES), [0] * LANES)
         return Value(x.dtype, self.b.shuffle_vector(x.ir, x.ir, zeros))
 

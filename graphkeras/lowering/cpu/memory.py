@@ -196,7 +196,13 @@ def _loadn(e, dtype, p, n):
 
 def _storen(e, dtype, x, p, n):
     suffix = _suffix(dtype)
+    if isinstance(n, ir.Constant) and n.constant == 1:
+        e.b.store(e.b.extract_element(x, I32(0)), p, align=_align(dtype))
+        return
     if _masked_moves(dtype):
+        if DTYPES[dtype].bits < 32:
+            # Where LLVM 22 finds out that one lane is stored of what it has just narrowed, it stores that lane unnarrowed.
+            n = e.opaque(n)
         args = [x, e.b.bitcast(p, x.type.as_pointer()), I32(_align(dtype)), e.firstn(n).ir]
         e.call(f"llvm.masked.store.v{LANES}{suffix}.p0", ir.VoidType(), args)
         return

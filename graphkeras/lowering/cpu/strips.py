@@ -31,17 +31,11 @@ def strip(e, dtype, shape, *args):
     e.helper(name, ir.VoidType(), args, lambda inner, inner_args: _write(inner, dtype, shape, *inner_args))
 
 
-def _opaque(builder, value):
-    """The same value, of whose origin LLVM knows nothing.
-
-    It would find row r from row r - 1, an addition each; and it would unroll a loop it can count, until the registers do not
-    suffice.
-    """
-    return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
-
-
 class _Sums:
     """The loops of a strip, one after the other: each goes on with what the ones before it have left.
+
+    What is made opaque: LLVM would find row r from row r - 1, an addition each; and it would unroll a loop it can count, until the
+    registers do not suffice.
 
     A CPU whose core serves two threads has few instructions to spare beside the multiplications, so the usual steps are written
     out, with constants for addresses.
@@ -82,7 +76,7 @@ class _Sums:
                     total = memory.Value(self.dtype, sums[r * self.vectors + v])
                     new.append(self.e.fma(factor, line[v], total).ir)
             sums = new
-        rest = _opaque(b, b.sub(left, I64(unroll)))
+        rest = self.e.opaque(b.sub(left, I64(unroll)))
         ahead = [b.gep(pointer, [self._place(step, unroll, 0)]) for pointer, step in [(at_b, b_step), *((p, a_step) for p in at_a)]]
         end = [rest, *ahead, *sums]
         for phi, value in zip(held, end):
@@ -108,8 +102,8 @@ def _write(e, dtype, shape, a, a_row, a_step, b, b_step, count, c, c_row, onto):
         memory.prefetch(e, builder.gep(c, [builder.mul(c_row, I64(r))]))
         memory.prefetch(e, builder.gep(a, [builder.mul(a_row, I64(rows + r))]))  # the strip below, most likely next
     loops = _Sums(e, dtype, shape, a_row)
-    bases = [a, *(_opaque(builder, builder.gep(a, [builder.mul(a_row, I64(r))])) for r in range(_GROUP, rows, _GROUP))]
-    loops.offsets = [I64(0), *(_opaque(builder, builder.mul(a_row, I64(r))) for r in range(1, min(rows, _GROUP)))]
+    bases = [a, *(e.opaque(builder.gep(a, [builder.mul(a_row, I64(r))])) for r in range(_GROUP, rows, _GROUP))]
+    loops.offsets = [I64(0), *(e.opaque(builder.mul(a_row, I64(r))) for r in range(1, min(rows, _GROUP)))]
     state = (count, b, bases, [e.const(dtype, 0).ir for _ in cells])
     width = vectors * LANES
 
