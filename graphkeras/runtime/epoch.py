@@ -15,6 +15,7 @@ from graphkeras.runtime.native_loop import Row, Status
 from graphkeras.runtime.objects import KernelSource, load_kernels
 from graphkeras.runtime.team import Job, make_table
 
+# Rows of a large data set lie anywhere in memory: those of the next batch are fetched into the caches while this one is copied.
 _GATHER = """def kernel(args, lo, hi, scratch):
     source = ptr_{source}(args[1])
     target = ptr_{target}(args[2])
@@ -23,13 +24,17 @@ _GATHER = """def kernel(args, lo, hi, scratch):
     r = lo
     while r < hi:
         s = start + r
+        t = min(s + args[6], args[7] - 1)
         if args[5] != 0:
+            t = ptr_i64(args[5])[t]
             s = ptr_i64(args[5])[s]
         j = 0
         while j + LANES <= n:
+            prefetch(args[1] + (t * n + j) * {width})
             store_{target}(target, r * n + j, {cast}(load_{source}(source, s * n + j)))
             j += LANES
         if j < n:
+            prefetch(args[1] + (t * n + j) * {width})
             storen_{target}(target, r * n + j, {cast}(loadn_{source}(source, s * n + j, n - j)), n - j)
         r += 1
 """
@@ -123,6 +128,11 @@ class Epoch:
         return self.full_steps + (self.rest > 0)
 
     @property
+    def _used(self) -> int:
+        """Samples of one epoch."""
+        return self.full_steps * self.batch_size + self.rest
+
+    @property
     def progress(self) -> int:
         """Steps done by the run in hand; any thread may look."""
         return self.job.progress if self.watched_progress is None else self.watched_progress
@@ -190,7 +200,7 @@ class Epoch:
 
     def take_order(self, index=None) -> None:
         """Takes a copy of the order in which `run_steps` goes through the samples; see `run`."""
-        used = self.full_steps * self.batch_size + self.rest
+        used = self._used
         self.order = None
         if index is None:
             self._index_cells(0)
@@ -267,14 +277,13 @@ class Epoch:
                     )
 
     def _make_collected(self):
-        used = self.full_steps * self.batch_size + self.rest
-        return [np.empty((used, *array.shape[1:]), array.dtype) for array in self._outputs]
+        return [np.empty((self._used, *array.shape[1:]), array.dtype) for array in self._outputs]
 
     def _rows(self, frame, size):
         rows = []
         for kernel, source, target in zip(self._kernels, self.data, self._inputs):
             n = int(np.prod(source.shape[1:], dtype=np.int64))
-            block = self._block([self._error, source, target, n, self._cell, 0])
+            block = self._block([self._error, source, target, n, self._cell, 0, self.batch_size, self._used])
             self._gather_blocks.append(block)
             shared = int(size * n * target.itemsize > _SHARED_BYTES)
             rows.append(Row(kernel.address, block.ctypes.data, size, 1, shared))
@@ -322,8 +331,10 @@ def _beginning(array, shape):
 
 def gather_source(source, target) -> KernelSource:
     """The kernel that gathers a batch of one dtype from data of another."""
+    width = np.dtype(source).itemsize
     if source == target:
-        word = f"u{8 * np.dtype(source).itemsize}"
-        return KernelSource(_GATHER.format(source=word, target=word, cast=""), name="gather_batch")
-    names = [SHORT[dtype_name(d)] for d in (source, target)]
-    return KernelSource(_GATHER.format(source=names[0], target=names[1], cast=f"cast_{names[1]}"), name="gather_batch")
+        names, cast = [f"u{8 * width}"] * 2, ""
+    else:
+        names = [SHORT[dtype_name(d)] for d in (source, target)]
+        cast = f"cast_{names[1]}"
+    return KernelSource(_GATHER.format(source=names[0], target=names[1], cast=cast, width=width), name="gather_batch")

@@ -52,7 +52,8 @@ def recompute(grouping) -> None:
         for node in sorted(group.space.nodes, key=lambda n: -n.id):
             if key not in grouping.groups:  # nobody needs the group any more
                 break
-            if node in group.nodes and _is_cheap(node, _IN_BLOCKS) and group.space.values.get(node.id) == FULL and Value(node) not in returned:
+            is_full = node in group.nodes and group.space.values.get(node.id) == FULL
+            if is_full and Value(node) not in returned and _is_cheap(node, _IN_BLOCKS):
                 _try(grouping, key, node, written)
 
 
