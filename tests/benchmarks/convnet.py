@@ -115,8 +115,10 @@ def jax_step(threads):
     return run
 
 
-def measure(library, threads):
-    step = {"graphkeras": own_step, "torch": torch_step, "jax": jax_step}[library](threads)
+STEPS = {"graphkeras": own_step, "torch": torch_step, "jax": jax_step}
+
+
+def measure(step):
     start = time.perf_counter()
     loss = step()
     found = {"cold": time.perf_counter() - start, "best": float("inf"), "loss": loss}
@@ -128,40 +130,47 @@ def measure(library, threads):
     print(json.dumps(found), flush=True)
 
 
-def spawn(python, library, threads, **extra):
+def spawn(file, python, library, threads, **extra):
     variables = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
     variables |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
     environment = {**os.environ, **variables, **extra, "PYTHONPATH": os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])}
-    command = [python, __file__, "--measure", library, str(threads)]
+    command = [python, file, "--measure", library, str(threads)]
     out = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(out.splitlines()[-1])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peers", help="a Python interpreter that can import torch and jax")
+def main(title, file, steps):
+    """The command line of a benchmark of one network.
+
+    Args:
+        title: what it does, in one line.
+        file: the script, which is run anew for each library.
+        steps: library -> function of a number of threads that gives its training step.
+    """
+    parser = argparse.ArgumentParser(description=title)
+    parser.add_argument("--peers", help=f"a Python interpreter that can import {' and '.join(list(steps)[1:])}")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--times", action="store_true", help="print the time of each of our kernels")
     parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        return measure(options.measure[0], int(options.measure[1]))
+        return measure(steps[options.measure[0]](int(options.measure[1])))
     if options.times:
         os.environ["GRAPHKERAS_DEBUG"] = "2"
         for threads in options.threads:
-            step = own_step(threads)
+            step = steps["graphkeras"](threads)
             for _ in range(5):
                 step()
         return None
     pythons = {"graphkeras": sys.executable}
     if options.peers:
-        pythons |= {"torch": options.peers, "jax": options.peers}
+        pythons |= dict.fromkeys(list(steps)[1:], options.peers)
     for threads in options.threads:
         best: dict = {}
         for _ in range(options.rounds):
             for library, python in pythons.items():
-                found = spawn(python, library, threads)
+                found = spawn(file, python, library, threads)
                 kept = best.setdefault(library, found)
                 kept["best"] = min(kept["best"], found["best"])
         print(f"{threads} thread(s)")
@@ -171,4 +180,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__.splitlines()[0], __file__, STEPS)
