@@ -70,7 +70,8 @@ def _write(e, dtype, shape, table, offsets, segments, count, shift, step, b, b_s
     for r in range(rows):
         factor = memory.splat(e, dtype, bases[r], at)
         new += [e.fma(factor, line[v], memory.Value(dtype, sums[r * vectors + v])).ir for v in range(vectors)]
-    rest, ahead, b_next = builder.sub(left, I64(1)), builder.add(at, step), builder.gep(b_inner, [b_step])
+    # Opaque, for LLVM would make each row's pointer a counter of its own, and keep most of these in memory.
+    rest, ahead, b_next = builder.sub(left, I64(1)), e.opaque(builder.add(at, step)), builder.gep(b_inner, [b_step])
     for phi, start, value in zip((left, at, b_inner, *sums), (count, first, b_outer, *held), (rest, ahead, b_next, *new)):
         phi.add_incoming(start, outer)
         phi.add_incoming(value, inner)
