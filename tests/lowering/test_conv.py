@@ -118,7 +118,7 @@ def test_gradient_of_a_variable_is_applied_in_the_epilogue():
 
 
 def test_convolution_of_rows_that_are_cut_in_pieces():
-    words = (*conv_geometry.geometry(_node((1, 1000, 3), (7, 3, 20), 3)), 6, 16, 0)
+    words = (*conv_geometry.geometry(_node((1, 1000, 3), (7, 3, 20), 3)), 6, 4, 16, 0)
     walk = conv_geometry.Walk(words, "f32")
     chosen = conv_plan.cut(walk)
     assert chosen.images == chosen.rows == 1 and chosen.piece < 1000
@@ -138,7 +138,7 @@ def kernel(args, lo, hi, scratch):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-@pytest.mark.parametrize("name", ["strip", "narrow", "lanes", "taps"])
+@pytest.mark.parametrize("name", ["strip", "low", "narrow", "narrow_low", "lanes", "taps"])
 @pytest.mark.parametrize(("segments", "count", "step"), [(3, 5, 1), (2, 4, 3), (0, 0, 1)])
 def test_strip(dtype, name, segments, count, step):
     rows, vectors = gather_shapes(dtype, LANES)["gather_" + name]

@@ -14,21 +14,23 @@ from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu.contraction import tile_kernel
 from graphkeras.lowering.cpu.conv_geometry import (
+    BLOCK,
     FINISH,
     GEOMETRY,
     ITEM,
     RECORD,
     Walk,
+    all_strips,
     computed,
     finished,
     geometry,
     indented,
+    one_by_one,
     parameters,
-    strip_of,
+    strips_of,
 )
 from graphkeras.lowering.cpu.conv_plan import convolution_plan, cut, tap_order
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, KernelAddress, LoweredKernel, Temporary
-from graphkeras.lowering.cpu.simd_types import gather_shapes
 from graphkeras.lowering.cpu.source import short_dtype
 from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
@@ -84,7 +86,7 @@ _CONV = (
     for unit in range(lo, hi):
         columns = unit // per_block
         turn = (unit - columns * per_block) // per_turn
-        block = ptr_i64(plan + (unit - columns * per_block - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
+        block = ptr_i64(plan + (unit - columns * per_block - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
         origin = x + turn * x_turn + block[0]
         first = turn * places + block[1]
         count = block[2]
@@ -99,13 +101,7 @@ _CONV = (
             shift = origin + group * deep * ITEM
             place = target + (group * wide + (q - group * per_group) * WIDTH - j0) * ITEM
             panel = ptr_T(panels + q * depth * WIDTH * ITEM)
-            for c in range(block[3], block[4], 5):
-                some = ptr_i64(plan + c * 8)
-                taps = ptr_i64(plan + some[2])
-                for s in range(some[1]):
-                    strip = ptr_i64(plan + some[0] + s * STRIP)
-                    STRIP_NAME(strip, taps, some[3], some[4], shift, 1, panel, WIDTH, place, 0)
-"""
+STRIPS"""
     + indented(FINISH, 2)
 )
 
@@ -124,18 +120,12 @@ _DEPTHWISE = (
     j1 = filters
     for unit in range(lo, hi):
         turn = unit // per_turn
-        block = ptr_i64(plan + (unit - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
+        block = ptr_i64(plan + (unit - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
         origin = x + turn * x_turn + block[0]
         first = turn * places + block[1]
         count = block[2]
         target = y + first * filters * ITEM if direct != 0 else sums
-        for c in range(block[3], block[4], 5):
-            some = ptr_i64(plan + c * 8)
-            taps = ptr_i64(plan + some[2])
-            for s in range(some[1]):
-                strip = ptr_i64(plan + some[0] + s * STRIP)
-                gather_lanes_T(strip, taps, some[3], 1, origin, 0, ptr_T(w), 0, target, 0, filters)
-"""
+STRIPS"""
     + indented(FINISH, 2)
 )
 
@@ -155,11 +145,11 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
     (x, x_at), (w, w_at) = map(resolve, node.inputs)
     groups = words["groups"]
     deep, wide = words["channels"] // groups, words["filters"] // groups
-    strip, shape = strip_of(dtype, wide)
+    strips = strips_of(dtype, wide)
     fused = group.has_epilogue
 
     def number(function):
-        return computed(function, dtype, node, shape, fused)
+        return computed(function, dtype, node, strips, fused)
 
     *_, per_group, filters = node.inputs[1].shape
     if node.op == "conv":
@@ -173,7 +163,7 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
         Address.of(w, w_at.offset), Address(panels), number(tap_order), taps, deep, wide, panels_per_group, *strides,
     )  # fmt: skip
     pack = LoweredKernel(
-        name + "_weights", group.kind, finished(_PANELS, dtype, WIDTH=shape[1]), pack_args, number(_all_panels), group,
+        name + "_weights", group.kind, finished(_PANELS, dtype, WIDTH=strips.width), pack_args, number(_all_panels), group,
         bytes=2 * node.inputs[1].spec.nbytes,
     )  # fmt: skip
     kernels, y, tile, tile_args = [pack], Address.of(Value(node)), 0, 0
@@ -186,7 +176,8 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
         number(_turn_places), number(_all_panels), number(_panels_per_block), panels_per_group, deep, wide, words["filters"],
         taps * deep, number(_ld), number(_sums_bytes),
     )  # fmt: skip
-    text = finished(_CONV, dtype, STRIP_NAME=f"{strip}_{dtype}", STRIP=16 * shape[0], WIDTH=shape[1])
+    calls = indented(all_strips(strips, "shift, 1, panel, WIDTH, place, 0"), 3)
+    text = finished(_CONV, dtype, STRIPS=calls, WIDTH=strips.width, BLOCK=8 * BLOCK)
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes,
     )  # fmt: skip
@@ -199,10 +190,10 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
     dtype = short_dtype(node.specs[0].dtype)
     (x, x_at), (w, w_at) = map(resolve, node.inputs)
     fused = group.has_epilogue
-    rows, _ = gather_shapes(dtype, LANES)["gather_lanes"]
+    strips = one_by_one(dtype, "gather_lanes")
 
     def number(function):
-        return computed(function, dtype, node, (rows, 1), fused)
+        return computed(function, dtype, node, strips, fused)
 
     kernels, y, tile, tile_args = [], Address.of(Value(node)), 0, 0
     if fused:
@@ -214,8 +205,9 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
         *map(number, (_lanes_plan, _per_turn, _whole, _x_turn, _turn_places)), node.specs[0].shape[-1],
         *map(number, (_lanes_ld, _lanes_sums_bytes)),
     )  # fmt: skip
+    calls = indented(all_strips(strips, "origin, 0, ptr_T(w), 0, target, 0, filters"), 2)
     main = LoweredKernel(
-        name, group.kind, finished(_DEPTHWISE, dtype, STRIP=16 * rows), args, number(_per_block), group,
+        name, group.kind, finished(_DEPTHWISE, dtype, STRIPS=calls, BLOCK=8 * BLOCK), args, number(_per_block), group,
         scratch=number(_lanes_scratch), flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
     return [*kernels, main]

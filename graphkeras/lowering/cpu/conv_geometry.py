@@ -29,10 +29,12 @@ GEOMETRY = (
     "mul_d", "mul_h", "mul_w", "div_d", "div_h", "div_w", "off_d", "off_h", "off_w", "dil_d", "dil_h", "dil_w", "flip",
 )  # fmt: skip
 """Words that describe a walk: `in` and `channels` of the array that is read, `out` of the places, `filters` of the result."""
-_WORDS = (*GEOMETRY, "tall", "width", "fused")
+_WORDS = (*GEOMETRY, "tall", "low", "width", "fused")
 
 ITEM = {"f32": 4, "f64": 8}
 RECORD = 64
+BLOCK, CLASS = 5, 6
+"""Words of a block and of a class in a plan, see `conv_plan`."""
 _ROW = 192  # a longer row is cut into pieces
 
 
@@ -89,7 +91,7 @@ class Walk:
     """Concrete values of GEOMETRY, and the sizes that follow from them.
 
     Args:
-        words: those of GEOMETRY; rows and columns of a strip; whether an epilogue follows.
+        words: those of GEOMETRY; rows of a tall and of a low strip, and their columns; whether an epilogue follows.
     """
 
     words: tuple
@@ -193,22 +195,67 @@ def indented(text: str, depth: int) -> str:
 
 def finished(source: str, dtype: str, **values) -> str:
     """Canonical source: dtype and constants put in."""
-    source = source.replace("_T(", f"_{dtype}(")
     for name, value in {"ITEM": ITEM[dtype], "RECORD": RECORD, **values}.items():
         source = source.replace(name, str(value))
-    return source
+    return source.replace("_T(", f"_{dtype}(")
 
 
-def strip_of(dtype: str, filters) -> tuple[str, tuple[int, int]]:
-    """Name, rows and columns of a strip: the usual one, or one with more rows of one vector for few filters (of a group)."""
-    name = "gather_narrow" if isinstance(filters, int) and filters <= LANES else "gather_strip"
-    rows, vectors = gather_shapes(dtype, LANES)[name]
-    return name, (rows, vectors * LANES)
+class Strips(NamedTuple):
+    """The strips of a kernel: `tall` ones and, for what is left over, `low` ones, of as many columns.
+
+    Attributes:
+        name: of the tall ones in the SIMD language.
+        low_name: of the low ones.
+    """
+
+    name: str
+    low_name: str
+    tall: int
+    low: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.tall, self.low, self.width
 
 
-def computed(function, dtype, node: Node, shape=(1, 1), fused=False) -> Computed:
+def strips_of(dtype: str, filters) -> Strips:
+    """The usual strips, or some with more rows of one vector for few filters (of a group)."""
+    narrow = isinstance(filters, int) and filters <= LANES
+    names = ("gather_narrow", "gather_narrow_low") if narrow else ("gather_strip", "gather_low")
+    (tall, vectors), (low, _) = (gather_shapes(dtype, LANES)[name] for name in names)
+    return Strips(*(f"{name}_{dtype}" for name in names), tall, low, vectors * LANES)
+
+
+def one_by_one(dtype: str, name: str) -> Strips:
+    """Strips of a depthwise convolution: all of one height, with as many columns as there are channels."""
+    rows, _ = gather_shapes(dtype, LANES)[name]
+    return Strips(f"{name}_{dtype}", "", rows, rows, 1)
+
+
+def all_strips(strips: Strips, arguments: str) -> str:
+    """Statements that go through all strips of a `block`; `arguments` are those behind the rows and segments of a strip."""
+    text = f"""\
+for c in range(block[3], block[4], CLASS):
+    some = ptr_i64(plan + c * 8)
+    taps = ptr_i64(plan + some[3])
+    strip = plan + some[0]
+    for s in range(some[1]):
+        {strips.name}(ptr_i64(strip), taps, some[4], some[5], {arguments})
+        strip += {16 * strips.tall}
+"""
+    if strips.low_name:
+        text += f"""\
+    for s in range(some[2]):
+        {strips.low_name}(ptr_i64(strip), taps, some[4], some[5], {arguments})
+        strip += {16 * strips.low}
+"""
+    return text.replace("CLASS", str(CLASS))
+
+
+def computed(function, dtype, node: Node, strips: Strips, fused=False) -> Computed:
     """A number, or an array of integers, that follows from a node's walk once sizes are known."""
-    return Computed(OfWalk(function, dtype), (*geometry(node), *shape, int(fused)))
+    return Computed(OfWalk(function, dtype), (*geometry(node), *strips.shape, int(fused)))
 
 
 class OfWalk:

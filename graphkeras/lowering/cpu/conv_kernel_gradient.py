@@ -16,19 +16,22 @@ from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu.contraction import tile_kernel
 from graphkeras.lowering.cpu.conv_geometry import (
+    BLOCK,
     GEOMETRY,
     ITEM,
     RECORD,
     Walk,
+    all_strips,
     computed,
     finished,
     geometry,
+    indented,
+    one_by_one,
     parameters,
-    strip_of,
+    strips_of,
 )
 from graphkeras.lowering.cpu.conv_plan import gradient_cut, gradient_plan
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel, Temporary
-from graphkeras.lowering.cpu.simd_types import gather_shapes
 from graphkeras.lowering.cpu.source import short_dtype
 from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
@@ -59,14 +62,14 @@ _GRADIENT = (
             store_T(to, e, zero)
         for number in range(first_block, end_block):
             turn = number // per_turn
-            block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
+            block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
             origin = x + turn * x_turn + block[0]
             first = turn * places + block[1]
             for q in range(q0, q1):
                 group = q // per_group
                 j0 = (q - group * per_group) * WIDTH
                 b_at = ct + (first * filters + group * wide + j0) * ITEM
-                if b_step == WIDTH:
+                if b_step != filters:
                     source = ptr_T(b_at)
                     to = ptr_T(scratch)
                     for p in range(block[2]):
@@ -77,13 +80,7 @@ _GRADIENT = (
                 panel = ptr_T(b_at)
                 shift = origin + group * deep * ITEM
                 place = goal + (q - q0) * depth * WIDTH * ITEM
-                for c in range(block[3], block[4], 5):
-                    some = ptr_i64(plan + c * 8)
-                    rows = ptr_i64(plan + some[2])
-                    for s in range(some[1]):
-                        strip = ptr_i64(plan + some[0] + s * STRIP)
-                        STRIP_NAME(strip, rows, some[3], some[4], shift, step, panel, b_step, place, 1)
-"""
+STRIPS"""
 )
 
 _TAP_ARGUMENTS = ("x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "filters",
@@ -102,16 +99,10 @@ _TAPS = (
             storen_T(to, e, zero, min(LANES, depth * filters - e))
         for number in range(first_block, end_block):
             turn = number // per_turn
-            block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * 40)
+            block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
             origin = x + turn * x_turn + block[0]
             panel = ptr_T(ct + (turn * places + block[1]) * filters * ITEM)
-            for c in range(block[3], block[4], 5):
-                some = ptr_i64(plan + c * 8)
-                rows = ptr_i64(plan + some[2])
-                for s in range(some[1]):
-                    strip = ptr_i64(plan + some[0] + s * STRIP)
-                    gather_taps_T(strip, rows, some[3], some[4], origin, step, panel, filters, goal, 1, filters)
-"""
+STRIPS"""
 )
 
 JOIN_ARGUMENTS = ("partial", "y", "epilogue", "epilogue_args", "lines", "filters", "groups", "width", "chunks")
@@ -164,10 +155,10 @@ def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
     words = dict(zip(GEOMETRY, geometry(node)))
     deep, wide = words["channels"] // words["groups"], words["filters"] // words["groups"]
-    strip, shape = strip_of(dtype, wide)
+    strips = strips_of(dtype, wide)
 
     def number(function):
-        return computed(function, dtype, node, shape)
+        return computed(function, dtype, node, strips)
 
     partial = Temporary(name + "_chunks", number(_partial_bytes))
     args = (
@@ -176,11 +167,12 @@ def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
         *map(number, (_panels_per_unit, _panels_per_group)), deep, wide, words["filters"],
         *map(number, (_depth, _b_step, _step)),
     )  # fmt: skip
-    text = finished(_GRADIENT, dtype, STRIP_NAME=f"{strip}_{dtype}", STRIP=16 * shape[0], WIDTH=shape[1])
+    calls = indented(all_strips(strips, "shift, step, panel, b_step, place, 1"), 4)
+    text = finished(_GRADIENT, dtype, STRIPS=calls, WIDTH=strips.width, BLOCK=8 * BLOCK)
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes
     )  # fmt: skip
-    return [main, *_join(group, name, partial, shape[1], number(_chunks))]
+    return [main, *_join(group, name, partial, strips.width, number(_chunks))]
 
 
 def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
@@ -188,11 +180,11 @@ def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKern
     node, resolve = group.space.tiled, group.space.resolve
     dtype = short_dtype(node.specs[0].dtype)
     (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
-    rows, _ = gather_shapes(dtype, LANES)["gather_taps"]
+    strips = one_by_one(dtype, "gather_taps")
     filters = node.specs[0].shape[-1]
 
     def number(function):
-        return computed(function, dtype, node, (rows, 1))
+        return computed(function, dtype, node, strips)
 
     partial = Temporary(name + "_chunks", number(_tap_partial_bytes))
     args = (
@@ -200,9 +192,10 @@ def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKern
         *map(number, (_tap_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _tap_blocks_per_chunk)), filters,
         *map(number, (_taps, _step)),
     )  # fmt: skip
+    calls = indented(all_strips(strips, "origin, step, panel, filters, goal, 1, filters"), 3)
     main = LoweredKernel(
-        name, group.kind, finished(_TAPS, dtype, STRIP=16 * rows), args, number(_tap_chunks), group, flops=4 * group.flops,
-        bytes=group.bytes,
+        name, group.kind, finished(_TAPS, dtype, STRIPS=calls, BLOCK=8 * BLOCK), args, number(_tap_chunks), group,
+        flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
     return [main, *_join(group, name, partial, filters, number(_tap_chunks))]
 

@@ -8,9 +8,9 @@ A plan is one array of 64-bit words, all offsets in it in bytes from its start u
 
     blocks      BLOCK words each: offset of the array's first cell (bytes), first place, places, first class, end of classes. Blocks
                 of one turn (`Cut.images` images) first, then those of the last turn, where fewer images remain.
-    classes     CLASS words each: strips, number of strips, segments, number of segments, length of a segment
+    classes     CLASS words each: strips, number of tall and of low ones, segments, number of segments, length of a segment
     segments    element offsets in the array and in the panel
-    strips      the rows' offsets in the array and in the sums, as `gather_strip` wants them
+    strips      the rows' offsets in the array and in the sums, as `gather_strip` wants them; tall ones first
 """
 
 import functools
@@ -19,12 +19,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphkeras.lowering.cpu.conv_geometry import ITEM, Walk
+from graphkeras.lowering.cpu.conv_geometry import BLOCK, CLASS, ITEM, Walk
+from graphkeras.lowering.cpu.target import LANES
 
-BLOCK, CLASS = 5, 5
 _PLACES, _FEW_PLACES = 800, 150  # of a block at most; and where a place has many channels
 _BLOCK_BYTES = 400 * 1024  # of a block's cells and results: they stay in the second cache, more or less
-_STEP, _STRIP, _UNIT = 6.2, 30.0, 600.0  # cycles of a step of a strip, and besides of a strip and of a unit
+_STEP, _STRIP = (24.5, 85.0) if LANES == 16 else (6.2, 30.0)  # cycles of a step of a tall strip, and besides of the strip
+_UNIT = 600.0  # cycles of a unit besides its strips
+_SETS, _LINE, _WAYS = 64, 64, 6  # of a first cache: sets, bytes of a line, and lines of a set that rows may fill
 _GRADIENT_PLACES = 144  # of a block of a kernel gradient: its cells and its part of ct stay in the first caches
 
 
@@ -63,15 +65,15 @@ def cut(walk: Walk) -> Cut:
         return Cut(1, 1, walk.piece)
     row_classes, (row_taps, w_taps) = _row_classes(walk), _tap_counts(walk)
     columns = np.bincount(walk.axes[2].of, minlength=len(w_taps))
-    steps = np.outer(row_taps, w_taps) * walk.deep * _STEP + _STRIP
+    row = (np.outer(row_taps, w_taps) * walk.deep * _STEP + _STRIP) / walk.tall
 
     def cost(images, rows):
         """Cycles of an image."""
         blocks = np.arange(walk.rows) // rows
         counts = np.zeros((blocks[-1] + 1, len(row_taps)), np.int64)
         np.add.at(counts, (blocks, row_classes), images)
-        strips = -(-(counts[:, :, None] * columns) // walk.tall)
-        total = ((strips * steps).sum() * walk.panels + len(counts) * _UNIT) / images
+        tall, low = _heights(walk, counts[:, :, None] * columns)
+        total = (((tall * walk.tall + low * walk.low) * row).sum() * walk.panels + len(counts) * _UNIT) / images
         return total * (1 + 0.5 / (len(counts) * -(-max(1, walk.batch) // images)))  # few units: threads wait for each other
 
     whole = walk.rows * walk.out_w
@@ -113,13 +115,29 @@ class _Words:
         return np.concatenate([np.asarray(head, np.int64).reshape(-1), *self.parts])
 
 
-def _strips(walk: Walk, cells, places) -> np.ndarray:
-    """Offsets of the rows of strips; the last strip is filled up with its own first row, which is then stored several times."""
+def _heights(walk: Walk, rows) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of tall and of low strips for so many rows (an array): those that compute the fewest rows in vain."""
+    low = np.arange(3).reshape(3, *[1] * np.ndim(rows))
+    tall = -(-np.maximum(0, rows - low * walk.low) // walk.tall)
+    best = np.expand_dims((tall * walk.tall + low * walk.low).argmin(axis=0), 0)
+    some = np.greater(rows, 0)
+    return np.take_along_axis(tall, best, 0)[0] * some, best[0] * some
+
+
+def _strips(walk: Walk, cells, places) -> tuple[np.ndarray, int, int]:
+    """Offsets of the rows of strips, and how many tall and low ones there are. The last one is filled up with its own first row, which
+    is then stored several times. Rows that share few sets of the first cache would drive each other out of it: low strips, then."""
     pairs = np.stack([cells, places])
-    missing = -len(cells) % walk.tall
-    begin = len(cells) - (walk.tall - missing)
-    pairs = np.concatenate([pairs, np.repeat(pairs[:, begin : begin + 1], missing, axis=1)], axis=1) if missing else pairs
-    return pairs.reshape(2, -1, walk.tall).transpose(1, 0, 2)
+    if len(np.unique(cells // _LINE % _SETS)) * _WAYS < min(walk.tall, len(cells)):
+        tall, low = 0, -(-len(cells) // walk.low)
+    else:
+        tall, low = (int(n) for n in _heights(walk, len(cells)))
+    missing = tall * walk.tall + low * walk.low - len(cells)
+    begin = len(cells) + missing - (walk.low if low else walk.tall)
+    pairs = np.concatenate([pairs, np.repeat(pairs[:, begin : begin + 1], missing, axis=1)], axis=1)
+    parts = np.split(pairs, [tall * walk.tall], axis=1)
+    listed = [part.reshape(2, -1, rows).transpose(1, 0, 2).reshape(-1) for part, rows in zip(parts, (walk.tall, walk.low))]
+    return np.concatenate(listed), tall, low
 
 
 class _Planner:
@@ -192,8 +210,8 @@ class _Convolution(_Planner):
         borders = [*np.flatnonzero(np.diff(of[order], prepend=-1)), len(of)]
         for begin, end in zip(borders, borders[1:]):
             members = order[begin:end]
-            strips = _strips(walk, cells[members], members * (self.ld * item))
-            yield [self.words.add(strips), len(strips), *self._segments(int(of[members[0]]))]
+            strips, tall, low = _strips(walk, cells[members], members * (self.ld * item))
+            yield [self.words.add(strips), tall, low, *self._segments(int(of[members[0]]))]
 
     def _segments(self, number):
         if number not in self.segments:
@@ -278,8 +296,8 @@ class _Gradient(_Planner):
         channel = np.arange(self.deep)
         at = (cells[:, None] + channel).reshape(-1) * item
         to = (numbers[:, None] * self.deep + channel).reshape(-1) * (self.row * item)
-        strips = _strips(walk, at, to)
-        return self.words.add(strips), len(strips)
+        strips, tall, low = _strips(walk, at, to)
+        return self.words.add(strips), tall, low
 
 
 class _GradientByPlaces(_Gradient):
