@@ -138,7 +138,7 @@ def kernel(args, lo, hi, scratch):
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-@pytest.mark.parametrize("name", ["strip", "low", "narrow", "narrow_low", "lanes", "taps"])
+@pytest.mark.parametrize("name", ["strip", "middle", "low", "narrow", "narrow_low", "lanes", "taps"])
 @pytest.mark.parametrize(("segments", "count", "step"), [(3, 5, 1), (2, 4, 3), (0, 0, 1)])
 def test_strip(dtype, name, segments, count, step):
     rows, vectors = gather_shapes(dtype, LANES)["gather_" + name]

@@ -200,6 +200,15 @@ def finished(source: str, dtype: str, **values) -> str:
     return source.replace("_T(", f"_{dtype}(")
 
 
+def heights(tall, low, rows) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of tall and of low strips for so many rows (an array): those that compute the fewest rows in vain."""
+    lows = np.arange(3).reshape(3, *[1] * np.ndim(rows))
+    talls = -(-np.maximum(0, rows - lows * low) // tall)
+    best = np.expand_dims((talls * tall + lows * low).argmin(axis=0), 0)
+    some = np.greater(rows, 0)
+    return np.take_along_axis(talls, best, 0)[0] * some, best[0] * some
+
+
 class Strips(NamedTuple):
     """The strips of a kernel: `tall` ones and, for what is left over, `low` ones, of as many columns.
 
@@ -218,13 +227,20 @@ class Strips(NamedTuple):
     def shape(self) -> tuple[int, int, int]:
         return self.tall, self.low, self.width
 
+    def computed(self, rows) -> int:
+        """Rows that are computed for so many."""
+        tall, low = heights(self.tall, self.low, rows)
+        return int(tall) * self.tall + int(low) * self.low
 
-def strips_of(dtype: str, filters) -> Strips:
-    """The usual strips, or some with more rows of one vector for few filters (of a group)."""
+
+def strips_of(dtype: str, filters, rows=None) -> Strips:
+    """The usual strips, or some with more rows of one vector for few filters (of a group); for a known number of rows, those that
+    compute the fewest in vain."""
     narrow = isinstance(filters, int) and filters <= LANES
-    names = ("gather_narrow", "gather_narrow_low") if narrow else ("gather_strip", "gather_low")
-    (tall, vectors), (low, _) = (gather_shapes(dtype, LANES)[name] for name in names)
-    return Strips(*(f"{name}_{dtype}" for name in names), tall, low, vectors * LANES)
+    *tall, low = ("gather_narrow", "gather_narrow_low") if narrow else ("gather_strip", "gather_middle", "gather_low")
+    shapes = gather_shapes(dtype, LANES)
+    found = [Strips(f"{name}_{dtype}", f"{low}_{dtype}", shapes[name][0], shapes[low][0], shapes[low][1] * LANES) for name in tall]
+    return min(found, key=lambda strips: strips.computed(rows)) if isinstance(rows, int) else found[0]
 
 
 def one_by_one(dtype: str, name: str) -> Strips:

@@ -33,7 +33,6 @@ from graphkeras.lowering.cpu.conv_geometry import (
 from graphkeras.lowering.cpu.conv_plan import gradient_cut, gradient_plan
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel, Temporary
 from graphkeras.lowering.cpu.source import short_dtype
-from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
 
 _CHUNKS = 16
@@ -155,7 +154,7 @@ def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
     words = dict(zip(GEOMETRY, geometry(node)))
     deep, wide = words["channels"] // words["groups"], words["filters"] // words["groups"]
-    strips = strips_of(dtype, wide)
+    strips = strips_of(dtype, wide, size(node.specs[0].shape[:-1]))
 
     def number(function):
         return computed(function, dtype, node, strips)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from graphkeras.lowering.cpu.conv_geometry import BLOCK, CLASS, ITEM, Walk
+from graphkeras.lowering.cpu.conv_geometry import BLOCK, CLASS, ITEM, Walk, heights
 from graphkeras.lowering.cpu.target import LANES
 
 _PLACES, _FEW_PLACES = 800, 150  # of a block at most; and where a place has many channels
@@ -28,6 +28,8 @@ _STEP, _STRIP = (24.5, 85.0) if LANES == 16 else (6.2, 30.0)  # cycles of a step
 _UNIT = 600.0  # cycles of a unit besides its strips
 _SETS, _LINE, _WAYS = 64, 64, 6  # of a first cache: sets, bytes of a line, and lines of a set that rows may fill
 _GRADIENT_PLACES = 144  # of a block of a kernel gradient: its cells and its part of ct stay in the first caches
+_SHALLOW, _SHALLOW_PLACES = 48, 1024  # with so few rows (taps and channels) ct is read too seldom for that to matter
+_SEGMENT = 15.0  # cycles of a segment of a strip, besides its steps
 
 
 class Cut(NamedTuple):
@@ -72,7 +74,7 @@ def cut(walk: Walk) -> Cut:
         blocks = np.arange(walk.rows) // rows
         counts = np.zeros((blocks[-1] + 1, len(row_taps)), np.int64)
         np.add.at(counts, (blocks, row_classes), images)
-        tall, low = _heights(walk, counts[:, :, None] * columns)
+        tall, low = heights(walk.tall, walk.low, counts[:, :, None] * columns)
         total = (((tall * walk.tall + low * walk.low) * row).sum() * walk.panels + len(counts) * _UNIT) / images
         return total * (1 + 0.5 / (len(counts) * -(-max(1, walk.batch) // images)))  # few units: threads wait for each other
 
@@ -89,11 +91,12 @@ def cut(walk: Walk) -> Cut:
 def gradient_cut(walk: Walk) -> Cut:
     """The cut of a kernel gradient; the order of its sums follows from it, so it depends on sizes of an image alone."""
     whole = walk.rows * walk.out_w
+    places = _SHALLOW_PLACES if walk.depth <= _SHALLOW else _GRADIENT_PLACES
     if walk.piece < walk.out_w or not whole:
         return Cut(1, 1, walk.piece)
-    if whole <= 1.5 * _GRADIENT_PLACES:
+    if whole <= 1.5 * places:
         return Cut(max(1, _GRADIENT_PLACES // whole), walk.rows, walk.piece)
-    blocks = -(-whole // _GRADIENT_PLACES)
+    blocks = -(-whole // places)
     return Cut(1, max(1, -(-walk.rows // blocks)), walk.piece)
 
 
@@ -115,15 +118,6 @@ class _Words:
         return np.concatenate([np.asarray(head, np.int64).reshape(-1), *self.parts])
 
 
-def _heights(walk: Walk, rows) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of tall and of low strips for so many rows (an array): those that compute the fewest rows in vain."""
-    low = np.arange(3).reshape(3, *[1] * np.ndim(rows))
-    tall = -(-np.maximum(0, rows - low * walk.low) // walk.tall)
-    best = np.expand_dims((tall * walk.tall + low * walk.low).argmin(axis=0), 0)
-    some = np.greater(rows, 0)
-    return np.take_along_axis(tall, best, 0)[0] * some, best[0] * some
-
-
 def _strips(walk: Walk, cells, places) -> tuple[np.ndarray, int, int]:
     """Offsets of the rows of strips, and how many tall and low ones there are. The last one is filled up with its own first row, which
     is then stored several times. Rows that share few sets of the first cache would drive each other out of it: low strips, then."""
@@ -131,7 +125,7 @@ def _strips(walk: Walk, cells, places) -> tuple[np.ndarray, int, int]:
     if len(np.unique(cells // _LINE % _SETS)) * _WAYS < min(walk.tall, len(cells)):
         tall, low = 0, -(-len(cells) // walk.low)
     else:
-        tall, low = (int(n) for n in _heights(walk, len(cells)))
+        tall, low = (int(n) for n in heights(walk.tall, walk.low, len(cells)))
     missing = tall * walk.tall + low * walk.low - len(cells)
     begin = len(cells) + missing - (walk.low if low else walk.tall)
     pairs = np.concatenate([pairs, np.repeat(pairs[:, begin : begin + 1], missing, axis=1)], axis=1)
@@ -320,5 +314,16 @@ class _GradientByPlaces(_Gradient):
 def gradient_plan(walk: Walk, row: int, b_step: int, deep: int) -> np.ndarray:
     """The plan of a kernel gradient: results `row` elements apart per tap and channel, ct in steps of `b_step` per place. Strips add to
     results, for several classes may meet the same tap."""
-    kind = _Gradient if deep >= walk.tall else _GradientByPlaces
-    return kind(walk, gradient_cut(walk), row, b_step, deep).plan()
+    plans = [kind(walk, gradient_cut(walk), row, b_step, deep).plan() for kind in (_Gradient, _GradientByPlaces)]
+    return min(plans, key=functools.partial(_cycles, walk))
+
+
+def _cycles(walk: Walk, plan) -> float:
+    """About what the strips of a turn's blocks take."""
+    if len(plan) == 1:  # of an empty array
+        return 0.0
+    blocks = plan[: gradient_cut(walk).blocks(walk) * BLOCK].reshape(-1, BLOCK)
+    rows = np.concatenate([plan[first:end] for first, end in blocks[:, 3:]]).reshape(-1, CLASS)
+    _, tall, low, _, segments, count = rows.T
+    height = (tall * walk.tall + low * walk.low) / walk.tall
+    return float((height * (segments * count * _STEP + _STRIP) + (tall + low) * segments * _SEGMENT).sum())

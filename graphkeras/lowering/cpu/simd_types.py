@@ -74,8 +74,10 @@ def gather_shapes(dtype, lanes):
     shapes = strip_shapes(dtype, lanes)
     (tall, vectors), (low, _) = shapes["tall"], shapes["low"]
     return {
-        "gather_strip": (tall, vectors), "gather_low": (low, vectors), "gather_narrow": (tall * vectors, 1),
-        "gather_narrow_low": (low * vectors, 1), "gather_lanes": (tall, vectors), "gather_taps": (3, vectors),
+        "gather_strip": (tall, vectors), "gather_middle": (tall * 3 // 4, vectors), "gather_low": (low, vectors),
+        "gather_narrow": (tall * vectors, 1),
+        "gather_narrow_low": (low * vectors, 1), "gather_lanes": (tall, vectors),
+        "gather_taps": (3, vectors),
     }  # fmt: skip
 
 
