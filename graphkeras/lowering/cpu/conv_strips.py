@@ -1,7 +1,8 @@
 """The inner products of convolutions, with rows at addresses of their own.
 
     gather_strip_T(rows, segments, many, count, shift, step, b, b_step, c_shift, onto)          TALL rows times a panel
-    gather_narrow_T(...)                                                                        more rows of one vector
+    gather_middle_T(...)  gather_low_T(...)                                                     fewer rows
+    gather_narrow_T(...)  gather_narrow_low_T(...)                                              more rows of one vector
     gather_lanes_T(rows, segments, many, count, shift, step, b, b_step, c_shift, onto, lanes)   TALL rows, each times vectors
     gather_taps_T(...)                                                                          TAPS rows, likewise
 

@@ -28,7 +28,7 @@ holds the same names for running a kernel un-jitted. The language:
     philox(k0, k1, c_lo, c_hi)          random u32, see `graphkeras.ops.philox`
     strip_tall_T strip_low_T strip_row_T rows times a panel, the core of matrix multiplication: see `strips`
     pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
-    gather_strip_T gather_narrow_T gather_lanes_T gather_taps_T   the same for rows at addresses of their own: see `conv_strips`
+    gather_strip_T gather_lanes_T ...   the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address
     report(args, code, position, value) error slot, least code, position win;  call_kernel(address, args_address, lo, hi, scratch)
 
