@@ -9,14 +9,14 @@ from graphkeras.ir.dims import Dim, divide_exactly, size
 from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Value
 from graphkeras.ir.registry import op_def
-from graphkeras.lowering.cpu.column import ColumnLowering
 from graphkeras.lowering.cpu.combine import CHUNK, CHUNK_ROWS, Combine
-from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
+from graphkeras.lowering.cpu.kernel import LoweredKernel
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
+from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides
 from graphkeras.lowering.cpu.source import HALF, Vec, Writer, short_dtype
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import contiguous_strides
-from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS, SIDE, Space
+from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS, SIDE
 
 _CHEAP = 2
 """FLOP per element up to which a value is computed again rather than kept."""
@@ -59,17 +59,15 @@ class RowLowering:
         self.w = Writer()
         self.phases = Phases(self.space)
         self.saved: dict[Value, tuple[str, str]] = {}  # value -> (scratch pointer, dtype)
-        self.sides = {n.id: Combine(n) for n in self.space.sides}
+        self.sides = Sides(group, self.w, name) if self.space.sides else None
         self.scratch = 0
 
     def lower(self) -> list[LoweredKernel]:
         w, rows = self.w, size(self.space.parts[0])
         self._collect()
         if self.sides:
-            columns = ColumnLowering(_sums(self.group), self.name + "_sums")
-            units, parts = (rows + CHUNK_ROWS - 1) // CHUNK_ROWS, columns.make_parts()
-            self._chunks_of_rows(w.size(rows), {key: w.pointer(Address(part), self.sides[key].vector) for key, part in parts.items()})
-            return [self._kernel(units), columns.totals_kernel()]
+            self._chunks_of_rows(w.size(rows))
+            return [self._kernel((rows + CHUNK_ROWS - 1) // CHUNK_ROWS), self.sides.totals_kernel()]
         self._rows("lo", "hi")
         return [self._kernel(rows)]
 
@@ -93,29 +91,19 @@ class RowLowering:
             self._write_variables()
             w.line("r += 1")
 
-    def _chunks_of_rows(self, rows, parts):
+    def _chunks_of_rows(self, rows):
         """A unit is a chunk of rows; what it sums on the side goes to memory at its end."""
-        w = self.w
-        self.running = {}
-        for key, combine in self.sides.items():
-            self.running[key] = w.name("s"), combine.vector
-            w.head(f"{self.running[key][0]} = ptr_{combine.vector}(scratch + {w.size(self.scratch)})")
-            self.scratch = (self.columns * 8 + 127) // 64 * 64 + self.scratch
+        w, places = self.w, []
+        for _ in self.sides.combines:
+            places.append(f"scratch + {w.size(self.scratch)}")
+            self.scratch = (self.columns * SLOT_BYTES + 127) // 64 * 64 + self.scratch
+        self.sides.lie_at(places)
         w.line("u = lo")
         with w.block("while u < hi:"):
-            w.line("j = 0")
-            with w.block(f"while j < {self.n}:"):
-                for key, (pointer, dtype) in self.running.items():
-                    w.line(f"store_{dtype}({pointer}, j, {w.literal(self.sides[key].neutral()[0], dtype).name})")
-                w.line("j += LANES")
+            self.sides.begin(self.n)
             w.line(f"z = min(u * {CHUNK_ROWS} + {CHUNK_ROWS}, {rows})")
             self._rows(f"u * {CHUNK_ROWS}", "z")
-            w.line("j = 0")
-            with w.block(f"while j < {self.n}:"):
-                w.line(f"m = min({self.n} - j, LANES)")
-                for key, (pointer, dtype) in self.running.items():
-                    w.line(f"storen_{dtype}({parts[key]}, u * {self.n} + j, load_{dtype}({pointer}, j), m)")
-                w.line("j += LANES")
+            self.sides.end(self.n, f"u * {self.n}")
             w.line("u += 1")
 
     # ---- what is read and written -----------------------------------------------------------------------------------
@@ -150,7 +138,7 @@ class RowLowering:
                     )
                 )
             self.places[read.node.id, read.position] = known[key]
-        self.stores = {value: Store(w, value) for value in self.group.outputs if value.node.id not in self.sides}
+        self.stores = {value: Store(w, value) for value in self.group.outputs if self.space.values[value.node.id] != SIDE}
         self.writes = {n.id: Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in self.group.writes}
         self.chunks = isinstance(self.columns, Dim) or self.columns > CHUNK
 
@@ -240,7 +228,7 @@ class RowLowering:
     def _walk(self, phase):
         w = self.w
         nodes = self._wanted(phase)
-        combines = [Combine(n) for n in nodes if n.op in REDUCTIONS and n.id not in self.sides]
+        combines = [Combine(n) for n in nodes if n.op in REDUCTIONS and self.space.values[n.id] != SIDE]
         if not nodes:
             return
         self._splats_of(nodes)
@@ -316,13 +304,8 @@ class RowLowering:
         by_node = {c.node.id: c for c in combines}
         index = None
         for node in nodes:
-            if node.id in self.sides:
-                pointer, dtype = self.running[node.id]
-                x = body.operand(node, 0)
-                held = w.assign(f"load_{dtype}({pointer}, j)", dtype).name
-                # Lanes beyond the end add to what nobody stores.
-                (new,) = self.sides[node.id].step(w, [held], x, None, None)
-                w.line(f"store_{dtype}({pointer}, j, {new})")
+            if self.space.values[node.id] == SIDE:
+                self.sides.take(node.id, body.operand(node, 0), "j")
                 continue
             if node.id not in by_node:
                 body.compute(node)
@@ -373,15 +356,6 @@ class RowLowering:
         for node, value in self.assigned:
             target = self.writes[node.id]
             self.w.line(f"storen_{target.dtype}({target.pointer}, r, {value.name}, 1)")
-
-
-def _sums(group: Group) -> Group:
-    """What a group sums on the side, as a group of columns."""
-    space = Space(group.space.resolve)
-    for node in group.space.sides:
-        space = space.joined(node)
-    outputs = [v for v in group.outputs if group.space.values[v.node.id] == SIDE]
-    return Group(group.space.sides, space, group.index, outputs, group.phase)
 
 
 def _rows(strides, sizes, columns) -> bool:
