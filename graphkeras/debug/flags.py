@@ -21,6 +21,7 @@ imported_at = time.time()
 """When the first module of the package was imported: sources that are newer may not be what runs here."""
 watching = False
 """True once a flag that watches runs has been set in any way: until then programs need not look at them on each call."""
+_chosen = False  # whether a flag that decides what a graph becomes has been set in any way
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False, "": False}
 
 
@@ -99,7 +100,7 @@ class Flag:
         return f"<flag {self.variable}={self.value!r}>"
 
     def _checked(self, value, where):
-        global watching
+        global watching, _chosen
         try:
             parsed = self._parse(value)
         except (TypeError, ValueError):
@@ -108,6 +109,7 @@ class Flag:
                 f"  where:    {where}\n  mend:     give such a value, or unset it (default {self.default!r})"
             ) from None
         watching = watching or (self.name in _WATCHES and bool(parsed))
+        _chosen = _chosen or self.in_key or self.name == "DISABLE_PASSES"
         return parsed
 
 
@@ -193,9 +195,19 @@ def key_text() -> str:
     return ",".join(f"{name}={flag.value!r}" for name, flag in sorted(FLAGS.items()) if flag.in_key)
 
 
+_DECIDING = (*(flag for flag in FLAGS.values() if flag.in_key), DISABLE_PASSES)
+_DEFAULTS = tuple(flag.default for flag in _DECIDING)
+_chosen = any(flag.variable in os.environ for flag in _DECIDING)
+
+
 def deciding() -> list[tuple[Flag, Any]]:
     """The flags that decide what a graph becomes, with the values in force."""
-    return [(flag, flag.value) for flag in (*(flag for flag in FLAGS.values() if flag.in_key), DISABLE_PASSES)]
+    return [(flag, flag.value) for flag in _DECIDING]
+
+
+def choice() -> tuple:
+    """The values of these flags, as part of the keys of what was made under them. Costs nothing until one of them is set."""
+    return tuple(flag.value for flag in _DECIDING) if _chosen else _DEFAULTS
 
 
 @contextlib.contextmanager

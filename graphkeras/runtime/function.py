@@ -208,7 +208,7 @@ class Function:
         direct = None if kwargs else _arrays(args)
         key = None
         if direct is not None and current_scope() is None and not recorders() and not in_stateless_scope():
-            key = (mode, *[(a.shape, a.dtype) for a in direct])
+            key = (mode, flags.choice(), *[(a.shape, a.dtype) for a in direct])
             known = self._quick.get(key)
             if known is not None:
                 program, pack = known
@@ -229,7 +229,7 @@ class Function:
 
     def _find(self, args, kwargs, arrays, mode) -> Trace:
         by_identity: list = []
-        key = (_structure_key((args, kwargs), by_identity), tuple((str(a.dtype), a.ndim) for a in arrays))
+        key = (_structure_key((args, kwargs), by_identity), tuple((str(a.dtype), a.ndim) for a in arrays), flags.choice())
         group = self._traces.get(key)
         if group is None:
             group = self._traces[key] = []
@@ -243,7 +243,7 @@ class Function:
         prepare_cold_start()
         specs, reason = self._specs_for(group, arrays)
         if not group and len(self._traces) > 1:
-            reason = "new structure, dtypes or ranks of the arguments"
+            reason = "new structure, dtypes or ranks of the arguments, or other flags"
         try:
             trace = self._trace(args, kwargs, specs, reason)
             trace.program(mode)  # passes may find that sizes must be known, too

@@ -125,7 +125,7 @@ class Step:
             check_features(self.model, data)
             return None
         leaves = leaves_of(data)
-        key = (execution, _outline(data), tuple((a.dtype.str, a.shape[1:]) for a in leaves), self._state_key())
+        key = ((execution, flags.choice()), _outline(data), tuple((a.dtype.str, a.shape[1:]) for a in leaves), self._state_key())
         found = self._cache.get(key)
         if found is None:
             check_features(self.model, data)
@@ -145,7 +145,7 @@ class Step:
         """Why the traces so far do not serve a key."""
         if not self._cache:
             return "first batch"
-        parts = ("execution mode", "structure of the data", "dtypes or shapes of the data", "trained variables, optimizer or learning rate")
+        parts = ("execution mode or flags", "structure of the data", "dtypes or shapes of the data", "trained variables, optimizer or learning rate")
         last = next(reversed(self._cache))
         return "other " + ", other ".join(part for part, new, old in zip(parts, key, last) if new != old)
 

@@ -287,3 +287,16 @@ def test_a_first_batch_of_one_is_a_size_that_varies_from_the_second_on():
     for batch in (1, 32, 1, 7, 64):
         f(np.ones((batch, 3), "float32"))
     assert len(f.traces) == 2
+
+
+@pytest.mark.parametrize("flag, value", [(flags.OPT_LEVEL, 1), (flags.DISABLE_PASSES, "cse")])
+def test_flags_that_decide_what_is_made_act_after_the_first_call_too(flag, value):
+    f = function(lambda x: ops.exp(x) * ops.exp(x))
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    usual, want = f.program(x), f(x)
+    with flag(value):
+        other, got = f.program(x), f(x)
+    assert len(f.traces) == 2 and "other flags" in f.traces[1].reason
+    assert [k.key for k in usual.compiled] != [k.key for k in other.compiled]
+    np.testing.assert_array_equal(want, got)
+    assert f.program(x) is usual  # the first trace serves again

@@ -62,3 +62,12 @@ def test_reasons_are_told(model, capsys):
         f"train_step of '{model.name}' is traced: other trained variables, optimizer or learning rate",
         f"predict_step of '{model.name}' is traced: first batch",
     ]
+
+
+@pytest.mark.parametrize("flag, value", [(flags.OPT_LEVEL, 1), (flags.DISABLE_PASSES, "cse")])
+def test_flags_that_decide_what_is_made_act_on_steps_that_were_made_before(model, flag, value):
+    with flag(value):
+        model.train_on_batch(X, X)
+        assert traces(model) == 2
+    model.train_on_batch(X, X)
+    assert traces(model) == 2
