@@ -10,7 +10,7 @@ from graphkeras.models.function_graph import FunctionGraph
 from graphkeras.models.functional import Functional
 from graphkeras.models.model import Model
 from graphkeras.saving.serialization_lib import deserialize_keras_object, serialize_keras_object
-from graphkeras.trace import SymbolicTensor, tree
+from graphkeras.trace import SymbolicTensor, outside, tree
 
 
 class Sequential(Model):
@@ -143,13 +143,14 @@ class Sequential(Model):
             self._sequence.insert(0, first)
             self._layers.insert(0, first)
         tensor = first.output
-        for layer in self._sequence[1:]:
-            _require_one_argument(layer)
-            try:
-                tensor = layer(tensor)
-            except NotImplementedError:
-                return  # a layer that cannot tell its output shape: the layers are run one by one
-        self._finish(first.output, tensor)
+        with outside():  # a first call in a trace would make ops of the layers, with the `training` of that call for good
+            for layer in self._sequence[1:]:
+                _require_one_argument(layer)
+                try:
+                    tensor = layer(tensor)
+                except NotImplementedError:
+                    return  # a layer that cannot tell its output shape: the layers are run one by one
+            self._finish(first.output, tensor)
 
     def _finish(self, inputs, outputs):
         self._set_graph(FunctionGraph(inputs, outputs, self.name))

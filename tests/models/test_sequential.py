@@ -1,9 +1,12 @@
+import warnings
+
 import numpy as np
 import pytest
 
 from graphkeras import Input, Model, Sequential, function, layers
 from graphkeras.ir.errors import ArgumentError, ShapeError
 from graphkeras.models import clone_model, model_from_json
+from graphkeras.utils import set_random_seed
 
 
 def test_deferred_build():
@@ -121,3 +124,17 @@ def test_a_layer_that_cannot_tell_its_output_shape():
 
     x = np.ones((3, 2), "float32")
     np.testing.assert_array_equal(Sequential([Dynamic()])(x).numpy(), x + 1)
+
+
+def test_a_stack_that_is_built_by_its_first_step_is_one_of_layers():
+    set_random_seed(0)
+    model = Sequential([layers.Dense(5, activity_regularizer="l1"), layers.Dropout(0.5), layers.Dense(3)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(x, x[:, :3], verbose=0)
+    assert [type(op).__name__ for op in model.operations] == ["InputLayer", "Dense", "Dropout", "Dense"]
+    first, last = model.layers[0], model.layers[2]
+    want = (x @ first.kernel.numpy() + first.bias.numpy()) @ last.kernel.numpy() + last.bias.numpy()
+    np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5, atol=1e-6)  # nothing is dropped
