@@ -54,7 +54,7 @@ def _print_stats(_):
         return 1
     newest, oldest = cache.times_of_use()
     print(f"folder    {stats.folder}")
-    print(f"entries   {stats.entries}: {stats.kernels} kernels, {stats.programs} programs")
+    print(f"entries   {stats.entries}: {stats.kernels} kernels, {stats.programs} programs, {stats.steps} steps")
     print(f"bytes     {_amount(stats.bytes)} of at most {_amount(stats.max_bytes)} (GRAPHKERAS_CACHE_SIZE)")
     if stats.entries:
         now = time.time()

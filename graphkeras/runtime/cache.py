@@ -1,9 +1,9 @@
 """Object code and programs on disk, found by the hash of everything they depend on.
 
-An entry is `<key>.gko` (object code of a kernel) or `<key>.gkp` (a program's table): a header (magic, format version, key,
-checksum, length), then the payload. Beside it lies `<key>.json`, a manifest for people: names, origins and readable source.
-Nothing is ever unpickled. A new entry is written to a temporary file and renamed, so that other processes see all of it or
-nothing. There is no fsync: an entry torn by a crash fails its checksum and is built again.
+An entry is `<key>.gko` (object code of a kernel), `<key>.gkp` (a program's table) or `<key>.gks` (which program a model's step is):
+a header (magic, format version, key, checksum, length), then the payload. Beside it lies `<key>.json`, a manifest for people: names,
+origins and readable source. Nothing is ever unpickled. A new entry is written to a temporary file and renamed, so that other
+processes see all of it or nothing. There is no fsync: an entry torn by a crash fails its checksum and is built again.
 
 Only a folder and entries that belong to this user are trusted, because their bytes are executed. Where the folder cannot be
 used (foreign owner, read-only, full disk), entries live in memory and one warning says why.
@@ -26,14 +26,14 @@ from typing import NamedTuple
 
 from graphkeras.debug import flags
 
-_KINDS = {"kernel": (".gko", b"GKOBJECT"), "program": (".gkp", b"GKTABLES")}
+_KINDS = {"kernel": (".gko", b"GKOBJECT"), "program": (".gkp", b"GKTABLES"), "step": (".gks", b"GKSTEPOF")}
 _VERSION = 1
 _HEADER = struct.Struct("<8sI32s32sQ")
 _MEMORY_LIMIT = 64 << 20
 _TOUCH_SECONDS = 60.0  # an entry's time is renewed no more often than this
 _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that died
 _TEMPORARY = ".part"
-_OURS = re.compile(r"[0-9a-f]{64}\.(gko|gkp|json)(\.[0-9]+-[0-9a-f]+\.part)?")  # nothing else is ever removed
+_OURS = re.compile(r"[0-9a-f]{64}\.(gko|gkp|gks|json)(\.[0-9]+-[0-9a-f]+\.part)?")  # nothing else is ever removed
 
 
 class CacheWarning(UserWarning):
@@ -46,10 +46,10 @@ class CacheStats:
 
     Attributes:
         folder: where; None for a cache in memory.
-        entries: kernels and programs.
+        entries: kernels, programs and steps.
         bytes: of entries and manifests.
         hits, misses, rebuilt: look-ups by this process, and bad entries that it found.
-        kernels, programs: entries of each kind.
+        kernels, programs, steps: entries of each kind.
         program_hits, program_misses: look-ups of programs by this process; `hits` and `misses` count kernels.
         max_bytes: the bound; the least recently used entries go first.
     """
@@ -64,6 +64,7 @@ class CacheStats:
     programs: int = 0
     program_hits: int = 0
     program_misses: int = 0
+    steps: int = 0
     max_bytes: int = 0
 
 
@@ -104,6 +105,7 @@ class DiskCache:
         self._hits = dict.fromkeys(_KINDS, 0)
         self._misses = dict.fromkeys(_KINDS, 0)
         self._rebuilt = 0
+        self._rejected: set[tuple[str, str]] = set()  # keys and kinds of bad entries: they are told of once
         self._folder = None if folder is None else self._opened(Path(folder))
 
     @property
@@ -112,13 +114,13 @@ class DiskCache:
         return self._folder
 
     def get(self, key: str, kind: str = "kernel") -> bytes | None:
-        """The payload stored under `key` (64 hexadecimal digits), or `None`; `kind` is "kernel" or "program"."""
+        """The payload stored under `key` (64 hexadecimal digits), or `None`; `kind` is "kernel", "program" or "step"."""
         payload = None
         with self._lock:
             if key in self._memory:
                 self._memory.move_to_end(key)
                 payload = self._memory[key][0]
-        if payload is None and self._folder is not None:
+        if payload is None and self._folder is not None and (key, kind) not in self._rejected:
             payload = self._read(key, kind)
         with self._lock:
             if payload is None:
@@ -133,6 +135,7 @@ class DiskCache:
 
     def put(self, key: str, payload: bytes, manifest: dict, kind: str = "kernel") -> None:
         """Store `payload` under `key`, with a manifest that `json` can write. Never raises for a bad disk."""
+        self._rejected.discard((key, kind))
         if self._folder is not None:
             suffix, magic = _KINDS[kind]
             header = _HEADER.pack(magic, _VERSION, bytes.fromhex(key), hashlib.sha256(payload).digest(), len(payload))
@@ -148,6 +151,16 @@ class DiskCache:
                 self._keep_bounded(len(header) + len(payload) + len(text))
                 return
         self._remember(key, payload, manifest, kind)
+
+    def reject(self, key: str, kind: str, why: str) -> None:
+        """Warns that an entry is bad, once; it is not found again until it has been stored anew."""
+        with self._lock:
+            self._rebuilt += 1
+            self._rejected.add((key, kind))
+            held = self._memory.pop(key, None)
+            self._memory_bytes -= len(held[0]) if held else 0
+        entry = key[:12] if self._folder is None else repr(str(self._entry(key, _KINDS[kind][0])))
+        warnings.warn(f"{kind} cache entry {entry} {why}; it is built again", CacheWarning, stacklevel=3)
 
     def manifest(self, key: str) -> dict | None:
         """What was noted for people when `key` was stored, or `None`."""
@@ -180,6 +193,7 @@ class DiskCache:
                 programs=counts["program"],
                 program_hits=self._hits["program"],
                 program_misses=self._misses["program"],
+                steps=counts["step"],
                 max_bytes=self._max_bytes,
             )
 
@@ -249,27 +263,26 @@ class DiskCache:
 
     def _read(self, key: str, kind: str) -> bytes | None:
         suffix, expected = _KINDS[kind]
-        path = self._entry(key, suffix)
         try:
-            data = self._read_owned(path)
+            data = self._read_owned(self._entry(key, suffix))
         except FileNotFoundError:
             return None
         except PermissionError as error:
-            return self._bad(path, error.strerror or str(error))
+            return self.reject(key, kind, error.strerror or str(error))
         except OSError as error:
-            return self._bad(path, f"cannot be read: {error.strerror or error}")
+            return self.reject(key, kind, f"cannot be read: {error.strerror or error}")
         if len(data) < _HEADER.size:
-            return self._bad(path, "is truncated")
+            return self.reject(key, kind, "is truncated")
         magic, version, stored_key, checksum, length = _HEADER.unpack_from(data)
         payload = data[_HEADER.size :]
         if magic != expected:
-            return self._bad(path, "is not an entry of this cache")
+            return self.reject(key, kind, "is not an entry of this cache")
         if version != _VERSION:
-            return self._bad(path, f"has format version {version}, not {_VERSION}")
+            return self.reject(key, kind, f"has format version {version}, not {_VERSION}")
         if len(payload) != length:
-            return self._bad(path, f"is truncated ({len(payload)} of {length} bytes)")
+            return self.reject(key, kind, f"is truncated ({len(payload)} of {length} bytes)")
         if stored_key.hex() != key or hashlib.sha256(payload).digest() != checksum:
-            return self._bad(path, "does not match its checksum")
+            return self.reject(key, kind, "does not match its checksum")
         return payload
 
     def _read_owned(self, path: Path) -> bytes:
@@ -292,12 +305,6 @@ class DiskCache:
                 with contextlib.suppress(OSError):
                     os.utime(path)
             return file.read()
-
-    def _bad(self, path: Path, why: str) -> None:
-        with self._lock:
-            self._rebuilt += 1
-        kind = "program" if path.suffix == ".gkp" else "kernel"
-        warnings.warn(f"{kind} cache entry {str(path)!r} {why}; it is built again", CacheWarning, stacklevel=2)
 
     # Writing
 

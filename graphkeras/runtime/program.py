@@ -245,7 +245,17 @@ class Program:
         code, block, position, value = slot[:4]
         from graphkeras.lowering.cpu.host import HostSite
 
-        kernel = self.look().kernels[frame.kernel_of(block)]
+        try:
+            self.look()
+        except StaleProgramError:
+            return DataError(
+                f"{self.name}: a value is out of range.",
+                got=f"{value} at flat position {position}",
+                expected="values in the range that the step takes",
+                where="what made the program has been changed since, so its node cannot be named",
+                mend="check the data" + index_hint(value),
+            )
+        kernel = self.plan.kernels[frame.kernel_of(block)]
         site = kernel.errors[code - 1]
         if isinstance(site, HostSite):
             return site.exception(value)

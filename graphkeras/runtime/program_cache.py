@@ -9,6 +9,9 @@ matter (a name, a line number) still finds the entry.
 The value is the program's table without names and origins (`plan_codec`), and the keys of its kernels in the kernel cache.
 Whoever looks inside a program that came from here, or makes it fail, has passes and lowering run on the traced graph at hand, so
 that lines and names are always those of the running process.
+
+Steps of models that are made of this package alone have a key of their own, which needs no trace (`training.step_cache`); their
+graph is traced when somebody looks inside.
 """
 
 import functools
@@ -16,10 +19,10 @@ import hashlib
 import json
 import os
 import sys
-import warnings
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +33,10 @@ from graphkeras.ir.node import ConstantArray, VariableRef
 from graphkeras.ir.registry import op_def
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.runtime import objects
-from graphkeras.runtime.cache import CacheWarning, get_cache
+from graphkeras.runtime.cache import get_cache
+from graphkeras.runtime.errors import StaleProgramError
 
-FORMAT = 1
+FORMAT = 2
 _PACKAGE = Path(__file__).parent.parent
 _DECIDING = ("ir", "trace", "ops", "autodiff", "passes", "schedule", "lowering", "runtime")
 """Folders whose sources decide what a traced graph becomes."""
@@ -40,25 +44,64 @@ _TRUSTED = ("graphkeras", "numpy", "operator", "functools")
 _RECORD_FUNCTIONS = ("infer", "eager", "vjp", "body", "expand", "cost")
 
 
-@dataclass
 class Compiled:
     """A traced graph and the program it became.
 
-    Attributes:
-        traced: the graph as traced.
+    Args:
+        traced: the graph as traced; None where the program was found without one.
         fuse: whether nodes are fused.
+        trace: gives that graph where there is none yet.
+        digest: what `graph_digest` must then give.
+
+    Attributes:
         program: runs it.
-        source: "compiled", or "program cache".
+        source: "compiled", "program cache", or "program cache, without a trace".
         reason: why it could not come from the program cache, or be kept there; empty where nothing hindered that.
+        traced_for: why it had to be traced, where a step of a model was looked up first.
+        key: its key, once the program cache has it.
     """
 
-    traced: Graph
-    fuse: bool
-    program: object = None
-    source: str = "compiled"
-    reason: str = ""
-    _passed: tuple | None = field(default=None, repr=False)
-    _flags: list = field(default_factory=flags.deciding, repr=False)
+    def __init__(self, traced: Graph | None, fuse: bool, *, trace: Callable[[], Graph] | None = None, digest: str = ""):
+        self.fuse = fuse
+        self.program: Any = None
+        self.source, self.reason, self.traced_for, self.key = "compiled", "", "", ""
+        self._traced, self._trace, self._digest = traced, trace, digest
+        self._passed: tuple | None = None
+        self._flags = flags.deciding()
+        self._waiting: list[Callable[[str], None]] = []
+
+    @property
+    def traced(self) -> Graph:
+        """The graph as traced.
+
+        Raises:
+            StaleProgramError: what made it has been changed since, in a way that gives another graph.
+        """
+        if self._traced is None:
+            traced = self._trace()
+            if graph_digest(traced) != self._digest:
+                raise StaleProgramError(
+                    f"program {traced.name} was found without a trace, and a trace now gives another graph.",
+                    got=f"{len(traced.nodes)} nodes",
+                    expected="the graph that the program was made of",
+                    mend="look inside before you change layers, optimizer or settings; or set GRAPHKERAS_PROGRAM_CACHE=0",
+                )
+            self._traced = traced
+        return self._traced
+
+    def when_kept(self, tell: Callable[[str], None]) -> None:
+        """Calls `tell(key)` once the program cache has the program: now, or later."""
+        if self.key:
+            tell(self.key)
+        else:
+            self._waiting.append(tell)
+
+    def kept(self, key: str) -> None:
+        """Says that the program cache has the program."""
+        self.key = key
+        waiting, self._waiting = self._waiting, []
+        for tell in waiting:
+            tell(key)
 
     @property
     def graph(self) -> Graph:
@@ -75,8 +118,10 @@ class Compiled:
         program = self.program
         lines = [f"program {program.name}: {len(program.lowered)} kernels, {'fused' if self.fuse else 'strict'}, {self.source}"]
         lines += [f"  not in the program cache: {self.reason}"] if self.reason else []
+        lines += [f"  traced, because {self.traced_for}"] if self.traced_for else []
         if self.source != "compiled":
-            lines.append("  passes and lowering were skipped; they have been run again for this report")
+            skipped = "passes and lowering were" if self._trace is None else "tracing, passes and lowering were"
+            lines.append(f"  {skipped} skipped; they have been run again for this report")
         lines.append(f"  {len(self.traced.nodes)} nodes traced, {len(self.graph.nodes)} after the passes")
         lines += [f"    {report}" for report in self.reports]
         found = sum(not kernel.compiled for kernel in program.compiled)
@@ -103,30 +148,46 @@ def compiled(traced: Graph, *, fuse: bool = True) -> Compiled:
 
     result = Compiled(traced, fuse)
     key = None
-    result.reason = _why_not()
+    result.reason = why_not()
     if not result.reason:
         try:
             key = key_of(traced, fuse)
         except NoKey as error:
             result.reason = str(error)
-    if key is not None:
-        result.program = _found(key, result)
-        if result.program is not None:
-            result.source = "program cache"
-            _say(result)
-            return result
+    if key is not None and _find(key, result, traced.variables):
+        result.source = "program cache"
+        _say(result)
+        return result
     result.program = Program(result.graph, fuse)
     if key is not None:
         result.program.when_bound = lambda sizes: _keep(key, result, sizes)
     return result
 
 
+def found(key: str, variables, fuse: bool, trace: Callable[[], Graph], digest: str) -> Compiled | None:
+    """The program of a graph that has not been traced, or None where the cache does not have all of it.
+
+    Args:
+        key: as `key_of` the graph.
+        variables: references to its variables, in its order.
+        fuse: whether nodes are fused.
+        trace: traces it, for those who look inside.
+        digest: its `graph_digest`.
+    """
+    result = Compiled(None, fuse, trace=trace, digest=digest)
+    if not _find(key, result, variables):
+        return None
+    result.source = "program cache, without a trace"
+    _say(result)
+    return result
+
+
 def _say(result):
     if flags.DEBUG.value >= 1 and result.source != "compiled":
-        print(f"graphkeras: program {result.traced.name} came from the program cache", file=sys.stderr)
+        print(f"graphkeras: program {result.program.name} came from the {result.source}", file=sys.stderr)
 
 
-def _why_not() -> str:
+def why_not() -> str:
     """Why programs are not looked up at all under the flags now in force."""
     if flags.CACHE.value == "off":
         return "the flag CACHE is off"
@@ -142,30 +203,33 @@ def _why_not() -> str:
     return ""
 
 
-def _found(key, result):
+def _find(key, result, variables) -> bool:
+    """Puts the program into the result, if the cache has it and all its kernels."""
     from graphkeras.runtime.plan_codec import Malformed, decode
     from graphkeras.runtime.program import Program
 
     cache = get_cache()
     data = cache.get(key, kind="program")
     if data is None:
-        return None
+        return False
     try:
-        plan, keys = decode(data, result.traced.variables)
+        plan, keys = decode(data, variables)
     except Malformed as error:
-        warnings.warn(f"program cache entry {key[:12]} is malformed ({error}); it is built again", CacheWarning, stacklevel=2)
-        return None
+        cache.reject(key, "program", f"is malformed ({error})")
+        return False
     kernels = objects.find_kernels(keys, [kernel.name for kernel in plan.kernels], cache)
     if kernels is None:  # some were dropped
-        return None
-    return Program.from_plan(plan, kernels, result.fuse, lambda: result.graph)
+        return False
+    result.program = Program.from_plan(plan, kernels, result.fuse, lambda: result.graph)
+    result.kept(key)
+    return True
 
 
 def _keep(key, result, sizes):
     from graphkeras.runtime.plan_codec import NotStorable, encode
 
     program = result.program
-    if not _sources_stand():
+    if not sources_stand():
         result.reason = "the sources have changed since this process started"
         return
     try:
@@ -178,6 +242,7 @@ def _keep(key, result, sizes):
             raise
     else:
         get_cache().put(key, data, {"name": program.name, "kernels": len(program.compiled)}, kind="program")
+        result.kept(key)
 
 
 # ---- keys -----------------------------------------------------------------------------------------------------------
@@ -189,18 +254,33 @@ def key_of(traced: Graph, fuse: bool) -> str:
     Raises:
         NoKey: with the reason.
     """
+    return digest_of([package_digest(), *environment(), fuse, graph_digest(traced)])
+
+
+def graph_digest(traced: Graph) -> str:
+    """Digest of a traced graph alone: everything about it but names of variables and origins.
+
+    Raises:
+        NoKey: with the reason.
+    """
+    return digest_of(_GraphWriter(traced).lines)
+
+
+def digest_of(parts) -> str:
+    """Digest of plain values."""
     digest = hashlib.sha256()
-    for part in (*_environment(), fuse, *_graph_text(traced)):
+    for part in parts:
         digest.update(json.dumps(part).encode())
         digest.update(b"\n")
     return digest.hexdigest()
 
 
-def _environment():
+def environment() -> list:
+    """What besides graph and sources decides about a program."""
     from graphkeras.trace import settings
 
     return [
-        ["graphkeras program", FORMAT, package_digest(), objects.toolchain(), np.__version__, sys.version],
+        ["graphkeras program", FORMAT, objects.toolchain(), np.__version__, sys.version],
         [flags.key_text(), sorted(flags.DISABLE_PASSES.value)],
         [settings.floatx(), float(settings.epsilon()).hex(), settings.image_data_format()],
     ]
@@ -224,22 +304,40 @@ def package_digest() -> str:
     return digest.hexdigest()
 
 
-def _sources():
-    for folder in _DECIDING:
-        for base, folders, files in os.walk(_PACKAGE / folder):
-            folders.sort()
+def _sources(folders=_DECIDING) -> Iterator[str]:
+    for folder in folders:
+        for base, inner, files in os.walk(_PACKAGE / folder):
+            inner.sort()
             yield from (os.path.join(base, name) for name in sorted(files) if name.endswith(".py"))
 
 
-def _sources_stand() -> bool:
+def sources_stand() -> bool:
     """Whether what was imported since the digest was made is what it was made of."""
     return all(os.stat(path).st_mtime <= flags.imported_at for path in _sources())
 
 
-def _graph_text(graph: Graph):
-    """Lists of plain values that say everything about a graph but names of variables and origins."""
-    writer = _GraphWriter(graph)
-    return writer.lines
+@functools.cache
+def sources_state() -> str:
+    """Digest of names, sizes and times of change of all files of the package: quicker than `package_digest`, and as sure on one machine,
+    because no file changes without its time of change.
+
+    Raises:
+        NoKey: a file is newer than this process, or there are no files.
+    """
+    lines = []
+    for path in _sources(("",)):
+        info = os.stat(path)
+        if max(info.st_mtime, info.st_ctime) > flags.imported_at:
+            raise NoKey(f"{os.path.relpath(path, _PACKAGE)} has changed since this process started")
+        lines.append([path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns])
+    if not lines:
+        raise NoKey("the sources of the package are no files")
+    return digest_of([lines])
+
+
+def ops_of(graph: Graph) -> set[str]:
+    """Names of the ops in a graph and its sub-graphs."""
+    return {node.op for part in _all_graphs(graph) for node in _all_nodes(part)}
 
 
 class _GraphWriter:
@@ -265,7 +363,7 @@ class _GraphWriter:
     def node(self, node):
         if node.op not in self.checked:
             self.checked.add(node.op)
-            _check_record(node.op)
+            check_record(node.op)
         return [
             node.op, self.values(node.inputs), [[name, self.attribute(node, name, v)] for name, v in node.attrs.items()],
             [self.spec(s) for s in node.specs], sorted(node.effects), [self.graphs[id(g)] for g in node.subgraphs],
@@ -313,8 +411,8 @@ def _all_nodes(graph):
     return reachable([*(v.node for v in (*graph.inputs, *graph.outputs)), *graph.effects])
 
 
-def _check_record(op):
-    """Ops of the user are code that no digest covers."""
+def check_record(op: str) -> None:
+    """Raises NoKey for ops of the user: they are code that no digest covers."""
     record = op_def(op)
     for name in _RECORD_FUNCTIONS:
         for module in _homes(getattr(record, name, None)):
@@ -333,4 +431,7 @@ def _homes(function):
         yield f"a {type(function).__name__}"
 
 
-__all__ = ["Compiled", "NoKey", "compiled", "key_of", "package_digest"]
+__all__ = [
+    "Compiled", "NoKey", "check_record", "compiled", "digest_of", "environment", "found", "graph_digest", "key_of", "ops_of",
+    "package_digest", "sources_stand", "sources_state", "why_not",
+]  # fmt: skip

@@ -51,6 +51,11 @@ def autocast_scope(dtype: str | None):
         _autocast.reset(token)
 
 
+def autocast_dtype() -> str | None:
+    """What float variables are read as here; None as they are."""
+    return _autocast.get()
+
+
 _changes = itertools.count(1)
 _last_change = 0
 

@@ -129,10 +129,8 @@ class Step:
         found = self._cache.get(key)
         if found is None:
             check_features(self.model, data)
-            if flags.EXPLAIN_RECOMPILE:
-                print(f"graphkeras: {_METHODS[self.mode]} of '{self.model.name}' is traced: {self._why(key)}", file=sys.stderr)
             try:
-                found = self._compile(data, leaves, execution)
+                found = self._compile(data, leaves, execution, self._why(key))
             except (TraceError, LoweringError) as error:
                 self._untraceable = True
                 _warn_of_eager(self.model, self.mode, error)
@@ -145,7 +143,10 @@ class Step:
         """Why the traces so far do not serve a key."""
         if not self._cache:
             return "first batch"
-        parts = ("execution mode or flags", "structure of the data", "dtypes or shapes of the data", "trained variables, optimizer or learning rate")
+        parts = (
+            "execution mode or flags", "structure of the data", "dtypes or shapes of the data",
+            "trained variables, optimizer or learning rate",
+        )  # fmt: skip
         last = next(reversed(self._cache))
         return "other " + ", other ".join(part for part, new, old in zip(parts, key, last) if new != old)
 
@@ -163,25 +164,43 @@ class Step:
             self._quick_key = quick
         return self._known_key
 
-    def _compile(self, data, leaves, execution):
+    def _compile(self, data, leaves, execution, why):
         from graphkeras.runtime import program_cache
         from graphkeras.runtime.native_loop import prepare_cold_start
+        from graphkeras.training import step_cache
 
         def gathering():
             from graphkeras.runtime.epoch import gather_source
 
             return [gather_source(dtype, dtype) for dtype in {a.dtype for a in leaves}]
 
+        fuse, known = execution != "strict", step_cache.StepKey(self.model, self.mode, data, execution)
+        trace = self._tracer(data, leaves)
+        found = step_cache.find(known, fuse, lambda: trace()[0])
+        if found is not None:
+            return CompiledStep(found.compiled, found.structure)
         prepare_cold_start(gathering)
-        specs = [TensorSpec((BATCH, *a.shape[1:]), dtype_name(a.dtype)) for a in leaves]
+        if flags.EXPLAIN_RECOMPILE:
+            print(f"graphkeras: {_METHODS[self.mode]} of '{self.model.name}' is traced: {why}", file=sys.stderr)
         if takes_state(getattr(self.model, _METHODS[self.mode])):
             self.model._symbolic_build(data)
+        with known.watched():
+            graph, structure = trace()
+        compiled = program_cache.compiled(graph, fuse=fuse)
+        step_cache.keep(known, compiled, structure)
+        return CompiledStep(compiled, structure)
+
+    def _tracer(self, data, leaves):
+        """A function that traces the step for data of this form, and keeps none of it."""
+        model, mode = self.model, self.mode
+        specs = [TensorSpec((BATCH, *a.shape[1:]), dtype_name(a.dtype)) for a in leaves]
+        form = tree.map_structure(lambda leaf: None if leaf is None else 0, data)
+        names = _input_names(data)
 
         def step(*tensors):
-            return call_step(self.model, self.mode, with_leaves(data, tensors))
+            return call_step(model, mode, with_leaves(form, tensors))
 
-        graph, structure = trace_call(step, specs, _input_names(data), f"{self.mode}_step")
-        return CompiledStep(program_cache.compiled(graph, fuse=execution != "strict"), structure)
+        return lambda: trace_call(step, specs, names, f"{mode}_step")
 
     def eager(self, data):
         """Runs the step op by op on one batch of arrays; results are arrays in the structure that the step returned."""

@@ -29,6 +29,7 @@ def filled(folder):
     cache.put(KEYS[0], b"code", {"name": "relu"})
     cache.put(KEYS[1], b"code 2", {})
     cache.put(KEYS[2], b"table", {}, kind="program")
+    cache.put(KEYS[3], b"step", {}, kind="step")
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
@@ -40,7 +41,7 @@ def test_path_and_stats(folder, capsys):
     with flags.CACHE_SIZE(2_000_000):
         status, text = run(capsys, "stats")
     assert status == 0
-    assert f"folder    {folder}" in text and "entries   3: 2 kernels, 1 programs" in text
+    assert f"folder    {folder}" in text and "entries   4: 2 kernels, 1 programs, 1 steps" in text
     assert f"bytes     {nbytes} B of at most 2.0 MB" in text
     assert "seconds ago" in text
 
@@ -51,7 +52,7 @@ def test_clear_says_what_it_removed(folder, capsys):
     others = {folder / name for name in ("notes.txt", "settings.json", "video.part")}
     for path in others:
         path.write_text("not ours")
-    assert run(capsys, "clear") == (0, f"removed 3 entries, {nbytes} B, from {folder}\n")
+    assert run(capsys, "clear") == (0, f"removed 4 entries, {nbytes} B, from {folder}\n")
     assert set(folder.iterdir()) == others
     assert get_cache().get(KEYS[2], kind="program") is None
     assert run(capsys, "clear")[1].startswith("removed 0 entries, 0 B")
@@ -70,7 +71,7 @@ def test_a_folder_of_another_user_is_left_alone(folder, capsys):
     os.chown(folder, 12345, 12345)
     with flags.CACHE_SIZE(123_456), pytest.warns(CacheWarning, match="belongs to another user"):  # an object of its own
         assert main(["cache", "clear"]) == 1
-    assert len(list(folder.iterdir())) == 6
+    assert len(list(folder.iterdir())) == 8
 
 
 def test_as_a_program(folder):

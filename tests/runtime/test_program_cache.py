@@ -30,9 +30,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def own_entries(monkeypatch, request):
-    """Programs of this test alone, whatever the cache holds and whoever edits the sources meanwhile."""
+    """Programs of this test alone, whatever the cache holds and whoever edits the sources meanwhile. Steps of models are traced."""
+
+    def no_state():
+        raise NoKey("tests of the second level")
+
     monkeypatch.setattr(program_cache, "package_digest", lambda: f"{request.node.name} {os.getpid()}")
-    monkeypatch.setattr(program_cache, "_sources_stand", lambda: True)
+    monkeypatch.setattr(program_cache, "sources_stand", lambda: True)
+    monkeypatch.setattr(program_cache, "sources_state", no_state)
 
 
 def twice(function, *arrays):
@@ -329,9 +334,9 @@ def test_the_digest_follows_the_sources(monkeypatch, tmp_path):
     seen.add(digest())
     source.rename(source.with_name("b.py"))
     seen.add(digest())
-    assert len(seen) == 3 and program_cache._sources_stand()
+    assert len(seen) == 3 and program_cache.sources_stand()
     monkeypatch.setattr(flags, "imported_at", 0.0)
-    assert not program_cache._sources_stand()
+    assert not program_cache.sources_stand()
     with pytest.raises(NoKey, match=r"passes/b.py has changed since this process started"):
         digest()
 
