@@ -289,7 +289,7 @@ def test_a_first_batch_of_one_is_a_size_that_varies_from_the_second_on():
     assert len(f.traces) == 2
 
 
-@pytest.mark.parametrize("flag, value", [(flags.OPT_LEVEL, 1), (flags.DISABLE_PASSES, "cse")])
+@pytest.mark.parametrize("flag, value", [(flags.OPT_LEVEL, 3), (flags.DISABLE_PASSES, "cse")])
 def test_flags_that_decide_what_is_made_act_after_the_first_call_too(flag, value):
     f = function(lambda x: ops.exp(x) * ops.exp(x))
     x = np.arange(6, dtype="float32").reshape(2, 3)
