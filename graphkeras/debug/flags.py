@@ -16,6 +16,8 @@ PREFIX = "GRAPHKERAS_"
 _UNSET = object()
 EXECUTIONS = ("compiled", "strict", "eager")
 _EXECUTIONS = " or ".join(EXECUTIONS)
+TARGETS = ("auto", "avx512", "avx2", "baseline")
+_TARGETS = " or ".join(TARGETS)
 _WATCHES = ("DEBUG", "VALIDATE", "CHECK_NAN")
 imported_at = time.time()
 """When the first module of the package was imported: sources that are newer may not be what runs here."""
@@ -55,13 +57,15 @@ class Flag:
         self.name, self.default, self.help, self.expects, self.in_key = name, default, help, expects, in_key
         self.variable = PREFIX + name
         self._parse = parse
-        self._stored = _UNSET
+        self._stored = self._fixed = _UNSET
         self._scoped = contextvars.ContextVar(self.variable, default=_UNSET)
         self._last = (None, default)  # text of the environment variable when last read, and its value
 
     @property
     def value(self) -> Any:
         """The value in force here and now."""
+        if self._fixed is not _UNSET:
+            return self._fixed
         scoped = self._scoped.get()
         if scoped is not _UNSET:
             return scoped
@@ -79,6 +83,11 @@ class Flag:
     def set(self, value: Any) -> None:
         """Store a value for the whole process."""
         self._stored = self._checked(value, f"flags.{self.name}.set")
+
+    def fix(self) -> Any:
+        """Keep the value in force for the rest of the process, and give it; another one is an error from now on."""
+        self._fixed = self.value
+        return self._fixed
 
     def reset(self) -> None:
         """Forget what `set` stored; the environment variable or the default counts again."""
@@ -108,6 +117,11 @@ class Flag:
                 f"{self.variable}: value not understood.\n  got:      {value!r}\n  expected: {self.expects}\n"
                 f"  where:    {where}\n  mend:     give such a value, or unset it (default {self.default!r})"
             ) from None
+        if self._fixed not in (_UNSET, parsed):
+            raise FlagError(
+                f"{self.variable}: it was read when the process began to use it, and stays as it was.\n  got:      {value!r}\n"
+                f"  expected: {self._fixed!r}\n  where:    {where}\n  mend:     set the environment variable before Python starts"
+            )
         watching = watching or (self.name in _WATCHES and bool(parsed))
         _chosen = _chosen or self.in_key or self.name == "DISABLE_PASSES"
         return parsed
@@ -171,6 +185,7 @@ FLAGS: dict[str, Flag] = _flag_table(
     Flag("REWRITE_LIMIT", _whole(-1), -1, "Stop after so many rewrites, to bisect a wrong one; -1 is no limit.", "-1 or more"),
     Flag("COMPILE_WORKERS", _whole(-1), -1, "Processes that compile kernels; -1 one per core, 0 none: compile here.", "-1 or more"),
     Flag("OPT_LEVEL", _whole(0, 3), 2, "Optimisation level of LLVM for kernels.", "0..3", in_key=True),
+    Flag("TARGET", _one_of(*TARGETS), "auto", "Instructions of kernels; baseline calls fma, so it is exact but slow. Read once.", _TARGETS),
 )  # fmt: skip
 
 DEBUG = FLAGS["DEBUG"]
@@ -188,6 +203,7 @@ DISABLE_PASSES = FLAGS["DISABLE_PASSES"]
 REWRITE_LIMIT = FLAGS["REWRITE_LIMIT"]
 COMPILE_WORKERS = FLAGS["COMPILE_WORKERS"]
 OPT_LEVEL = FLAGS["OPT_LEVEL"]
+TARGET = FLAGS["TARGET"]
 
 
 def key_text() -> str:

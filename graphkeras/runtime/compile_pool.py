@@ -48,7 +48,10 @@ class _Worker:
     def __init__(self):
         import subprocess
 
-        environment = {**os.environ, "GRAPHKERAS_WORKER_PATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+        from graphkeras.lowering.cpu import target
+
+        path = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
+        environment = {**os.environ, flags.TARGET.variable: target.NAME, "GRAPHKERAS_WORKER_PATH": path}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _BOOT],
             stdin=subprocess.PIPE,

@@ -147,12 +147,8 @@ def dedicate_process():
 def _target_machine(opt_level):
     from graphkeras.lowering.cpu import target
 
-    try:
-        features = llvm.get_host_cpu_features().flatten()  # with those the CPU's name implies but this machine lacks
-    except RuntimeError:
-        features = ""
     triple = llvm.Target.from_triple(llvm.get_process_triple())
-    return triple.create_target_machine(cpu=target.cpu_name(), features=features, opt=opt_level, codemodel="jitdefault", jit=True)
+    return triple.create_target_machine(cpu=target.cpu_name(), features=target.features(), opt=opt_level, codemodel="jitdefault", jit=True)
 
 
 @functools.cache

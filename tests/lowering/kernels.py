@@ -5,19 +5,14 @@ import ctypes
 import numpy as np
 
 from graphkeras.lowering.cpu import simd_python
+from graphkeras.runtime.objects import KernelSource, load_kernels
 
 
 def compile_kernel(source):
     """The kernel as a ctypes function (args address, lo, hi, scratch)."""
-    import numba
-
-    from graphkeras.lowering.cpu import simd
-
-    names = simd.namespace()
-    exec(source, names)
-    compiled = numba.cfunc(simd.KERNEL_SIGNATURE, error_model="numpy")(names["kernel"])
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(compiled.address)
-    function.compiled = compiled  # keeps the code alive
+    (kernel,) = load_kernels([KernelSource(source)])
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(kernel.address)
+    function.kernel = kernel  # keeps the code alive
     return function
 
 

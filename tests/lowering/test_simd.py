@@ -8,7 +8,9 @@ import pytest
 
 from graphkeras.lowering.cpu import simd_python
 from graphkeras.lowering.cpu.simd_types import DTYPES, NUMPY_NAMES
-from graphkeras.lowering.cpu.target import LANES
+from graphkeras.lowering.cpu.target import LANES, NAME
+from graphkeras.runtime.errors import CompileError
+from graphkeras.runtime.objects import KernelSource, assembly
 from tests.lowering.kernels import call, compile_kernel, elementwise, evaluate, python_kernel
 
 NUMPY = {short: np.dtype(long) for long, short in NUMPY_NAMES.items() if short != "bf16"} | {"bf16": np.dtype("uint16")}
@@ -294,7 +296,7 @@ def test_call_kernel_reaches_another_kernel():
         "def kernel(args, lo, hi, scratch):\n    call_kernel(args[1], args[2], lo, hi, scratch)\n",
     )
     result = np.zeros(1, np.int64)
-    call(outer, 1, 20, inner.compiled.address, result, scratch=300)
+    call(outer, 1, 20, inner.kernel.address, result, scratch=300)
     assert result[0] == 321
 
 
@@ -313,24 +315,20 @@ def kernel(args, lo, hi, scratch):
 
 
 def test_wrong_operands_are_refused():
-    from numba.core.errors import TypingError
-
-    with pytest.raises(TypingError, match=r"add: got \(f32x\d+, i32x\d+\)"):
+    with pytest.raises(CompileError, match=r"add: got \(f32x\d+, i32x\d+\)"):
         compile_kernel(elementwise("add(x, cast_i32(x))", "f32"))
-    with pytest.raises(TypingError, match="sqrt"):
+    with pytest.raises(CompileError, match="sqrt"):
         compile_kernel(elementwise("sqrt(x)", "i32"))
 
 
 def test_wide_moves_are_not_scalarised():
-    from graphkeras.lowering.cpu import target
-
-    if not target.has("avx2"):
-        pytest.skip("looks for AVX2 registers")
+    if NAME == "baseline":
+        pytest.skip("looks for the registers of AVX2 and AVX-512")
     for dtype, add in {"f32": "vaddps", "f64": "vaddpd", "i32": "vpaddd", "i64": "vpaddq"}.items():
-        assembly = compile_kernel(elementwise("add(x, y)", dtype)).compiled._library.get_asm_str()
+        text = assembly(KernelSource(elementwise("add(x, y)", dtype)))
         register = "zmm" if LANES == 16 else "ymm"
-        assert any(add in line and register in line for line in assembly.splitlines())
-        assert "maskmov" in assembly or "{%k" in assembly
+        assert any(add in line and register in line for line in text.splitlines())
+        assert "maskmov" in text or "{%k" in text
 
 
 def test_both_namespaces_have_the_same_names():

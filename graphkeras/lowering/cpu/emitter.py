@@ -6,7 +6,7 @@ No instruction carries a fast-math flag, and products and sums are joined only w
 
 from llvmlite import ir
 
-from graphkeras.lowering.cpu import memory
+from graphkeras.lowering.cpu import memory, target
 from graphkeras.lowering.cpu.memory import Value
 from graphkeras.lowering.cpu.simd_types import DTYPES
 from graphkeras.lowering.cpu.target import LANES
@@ -197,7 +197,28 @@ class Emitter:
     def _rounding(self, name, x):
         if DTYPES[x.dtype].kind != "f":
             return x
+        if not target.HAS_ROUNDINGS:
+            return self._rounded(name, x)
         return Value(x.dtype, self.call(f"llvm.{_ROUNDINGS[name]}.v{LANES}{x.dtype}", x.ir.type, [x.ir]))
+
+    def _rounded(self, name, x):
+        """A rounding without an instruction for it: by way of numbers so large that all of them are whole."""
+        large, one, size = self.const(x.dtype, {"f32": 2.0**23, "f64": 2.0**52}[x.dtype]), self.const(x.dtype, 1), self.abs(x)
+        near = self.sub(self.add(size, large), large)
+        if name == "trunc":
+            near = self.select(self.gt(near, size), self.sub(near, one), near)
+        near = self._with_sign(near, x)
+        if name == "floor":
+            near = self.select(self.gt(near, x), self.sub(near, one), near)
+        if name == "ceil":
+            near = self._with_sign(self.select(self.lt(near, x), self.add(near, one), near), x)
+        return self.select(self.lt(size, large), near, x)
+
+    def _with_sign(self, x, like):
+        """x, whose sign is none or that of `like`, with the sign of `like`, zeros included."""
+        bits = {"f32": "i32", "f64": "i64"}[x.dtype]
+        sign = self.and_(self.bitcast(bits, like), self.const(bits, -(1 << DTYPES[bits].bits - 1)))
+        return self.bitcast(x.dtype, self.or_(self.bitcast(bits, x), sign))
 
     def floor(self, x):
         return self._rounding("floor", x)

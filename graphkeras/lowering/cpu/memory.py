@@ -42,6 +42,8 @@ def widen(e, dtype, stored):
         return e.ne(Value("i8", stored), e.const("i8", 0))
     if dtype == "bf16":
         return e.bitcast("f32", e.shl(e.cast("u32", Value("u16", stored)), e.const("u32", 16)))
+    if dtype == "f16" and not target.HAS_HALVES:
+        return _from_halves(e, Value("u16", stored))
     if dtype == "f16":
         half = e.b.bitcast(stored, ir.VectorType(ir.HalfType(), LANES))
         return Value("f32", e.b.fpext(half, ir.VectorType(ir.FloatType(), LANES)))
@@ -55,6 +57,8 @@ def narrow(e, dtype, x):
     if dtype not in ("f16", "bf16"):
         return e.cast(dtype, x).ir
     x = _odd_f32(e, x) if x.dtype == "f64" else e.cast("f32", x)
+    if dtype == "f16" and not target.HAS_HALVES:
+        return _to_halves(e, x).ir
     if dtype == "f16":
         half = e.b.fptrunc(x.ir, ir.VectorType(ir.HalfType(), LANES))
         return e.b.bitcast(half, storage_vector("f16"))
@@ -64,6 +68,33 @@ def narrow(e, dtype, x):
     quiet = e.or_(e.and_(bits, e.const("u32", 0x80000000)), e.const("u32", 0x7FC00000))
     bits = e.select(e.ne(x, x), quiet, rounded)
     return e.cast("u16", e.shr(bits, e.const("u32", 16))).ir
+
+
+def _from_halves(e, stored):
+    """Half precision -> f32, where the CPU cannot: the fields are moved, and the exponent's bias is a factor, for denormals too."""
+    bits = e.cast("u32", stored)
+    rest = e.and_(bits, e.const("u32", 0x7FFF))
+    sign = e.shl(e.xor(bits, rest), e.const("u32", 16))
+    fields = e.shl(rest, e.const("u32", 13))
+    number = e.bitcast("u32", e.mul(e.bitcast("f32", fields), e.const("f32", 2.0**112)))
+    special = e.or_(fields, e.const("u32", 0x7F800000))
+    finite = e.lt(rest, e.const("u32", 0x7C00))
+    return e.bitcast("f32", e.or_(e.select(finite, number, special), sign))
+
+
+def _to_halves(e, x):
+    """f32 -> half precision, likewise; adding the right number rounds what becomes a denormal."""
+    bits = e.bitcast("u32", x)
+    sign = e.and_(bits, e.const("u32", 0x80000000))
+    size = e.xor(bits, sign)
+    half = e.const("u32", 0x3F000000)  # 0.5: the last bit of its sum with x < 2**-14 is worth 2**-24, as that of a denormal
+    tiny = e.sub(e.bitcast("u32", e.add(e.bitcast("f32", size), e.const("f32", 0.5))), half)
+    odd = e.and_(e.shr(size, e.const("u32", 13)), e.const("u32", 1))
+    usual = e.shr(e.add(size, e.add(odd, e.const("u32", 0xFFF - (112 << 23) & 0xFFFFFFFF))), e.const("u32", 13))
+    number = e.select(e.lt(size, e.const("u32", 113 << 23)), tiny, usual)
+    special = e.select(e.ne(x, x), e.const("u32", 0x7E00), e.const("u32", 0x7C00))
+    number = e.select(e.lt(size, e.const("u32", 143 << 23)), number, special)
+    return e.cast("u16", e.or_(number, e.shr(sign, e.const("u32", 16))))
 
 
 def _odd_f32(e, x):
