@@ -23,7 +23,8 @@ def program(x, w, n):
     integers = n // 7 + ops.cast(ops.floor(x[:, :19] * 3), "int64")
     return (
         ops.softmax(y), ops.sum(y, axis=0), ops.argmax(y, axis=1), ops.cumsum(x, axis=1),
-        ops.floor(3 * x), ops.ceil(3 * x), ops.round(3 * x), ops.trunc(3 * x), ops.sin(1e3 * x), low, ops.cast(low, "float32") * 2, half + half, ops.cast(half, "float32"), integers,
+        ops.floor(3 * x), ops.ceil(3 * x), ops.round(3 * x), ops.trunc(3 * x), ops.sin(1e3 * x),
+        low, ops.cast(low, "float32") * 2, half + half, ops.cast(half, "float32"), integers,
         ops.sort(x, axis=1), ops.cast(x * 50, "int8"), ops.power(ops.abs(x), 1.5), ops.logsumexp(y, axis=1), ops.mean(x, axis=1),
     )
 
