@@ -13,7 +13,7 @@ from tests.lowering.kernels import arguments, compile_kernel, python_kernel
 KIND = {"f32": np.float32, "f64": np.float64}
 SHAPES = [
     (6, 4, 16), (1, 5, 3), (2, 300, 17), (3, 8, 33), (4, 7, 16), (5, 9, 40), (7, 600, 10), (32, 16, 32), (128, 512, 10),
-    (32, 32, 1), (100, 33, 270), (301, 300, 530), (13, 0, 5), (8, 2100, 24), (40, 2100, 24), (1, 784, 512),
+    (32, 32, 1), (100, 33, 270), (37, 40, 100), (301, 300, 530), (13, 0, 5), (8, 2100, 24), (40, 2100, 24), (1, 784, 512),
 ]  # fmt: skip
 
 
@@ -143,9 +143,9 @@ def test_epilogue_and_prologues(shape):
     after, _ = arguments(bias, c, n, m * n)
     before_a, _ = arguments(a, k, m * k)
     before_b, _ = arguments(b, n, k * n)
-    fused = {"epilogue": epilogue.compiled.address, "epilogue_args": after}
-    fused |= {"prologue_a": prologue.compiled.address, "prologue_a_args": before_a}
-    fused |= {"prologue_b": prologue.compiled.address, "prologue_b_args": before_b}
+    fused = {"epilogue": epilogue.kernel.address, "epilogue_args": after}
+    fused |= {"prologue_a": prologue.kernel.address, "prologue_a_args": before_a}
+    fused |= {"prologue_b": prologue.kernel.address, "prologue_b_args": before_b}
     multiply("f32", a, b, c, **fused)
     assert c.tobytes() == np.maximum(plain + bias, np.float32(0)).tobytes()
     for ranges in ([(u, u + 1) for u in range(gemm.units(m, n, k, 2))],):
@@ -155,8 +155,8 @@ def test_epilogue_and_prologues(shape):
 
 
 def test_runs_as_plain_python():
-    for m, k, n in [(7, 5, 18), (3, 4, 5)]:
-        a, b = operands("f32", m, k, n, transpose_b=True)
+    for m, k, n, transpose_a in [(7, 5, 18, False), (3, 4, 5, False), (26, 2, 70, False), (26, 2, 70, True)]:
+        a, b = operands("f32", m, k, n, transpose_a, transpose_b=True)
         compiled = multiply("f32", a, b, np.empty((m, n), np.float32))
         assert multiply("f32", a, b, np.empty((m, n), np.float32), make=python_kernel).tobytes() == compiled.tobytes()
 

@@ -215,6 +215,7 @@ def kernel(args, lo, hi, scratch):
                     ak = {A_ROWS}
                 pack_strips_T(ptr_T(sa), am, ak, ptr_T(a_pack), kc, mc)
             jp = 0
+            done = 0
             while jp < nc:
                 if m == 1 and b_in_place and jp + {ROW_WIDTH} <= nc:
                     pb = ptr_T(sb + jp * {ITEM})
@@ -227,7 +228,7 @@ def kernel(args, lo, hi, scratch):
                 if b_in_place and jp + {WIDTH} <= nc:
                     pb = ptr_T(sb + jp * {ITEM})
                     bk = b_row
-                i = 0
+{WIDE}                i = mc // {TALL} * {TALL} if jp < done else 0
                 while i < mc:
                     left = mc - i
                     height = {LOW} if {LOWER} else {TALL}
@@ -266,6 +267,22 @@ def kernel(args, lo, hi, scratch):
             call_kernel(epilogue, args[{epilogue_args}], scratch, 0, after)
 """
 
+
+_WIDE = """
+                if jp >= done and jp + 2 * {WIDTH} <= nc:
+                    done = jp + 2 * {WIDTH}
+                    for i in range(0, mc // {TALL} * {TALL}, {WIDE_ROWS}):
+                        pa = ptr_T(sa + i * am * {ITEM})
+                        wm = am
+                        wk = ak
+                        if a_packed:
+                            pa = ptr_T(a_pack + (i // {TALL} * {TALL} * (kc + {LANES}) + i % {TALL}) * {ITEM})
+                            wm = 1
+                            wk = {TALL}
+                        pd = ptr_T(target + (i * ld + jp) * {ITEM})
+                        strip_wide_T(pa, wm, wk, pb, bk, kc, pd, ld, k0, {WIDTH} if b_in_place else kc * {WIDTH})
+"""
+# What a kernel does first with two panels at a time: all whole tall strips of rows.
 
 _PACK = """
 def kernel(args, lo, hi, scratch):
@@ -311,4 +328,6 @@ def source(dtype="f32"):
         "IN_PLACE_BYTES": IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
         "SUMS": rows * columns * item, "A_PACK": rows * (block + LANES) * item, "A_ROWS": rows,
     }  # fmt: skip
-    return _SOURCE.format(**sizes, **INDEX).replace("_T(", f"_{dtype}(")
+    if "wide" in _SHAPES[dtype]:
+        sizes["WIDE"] = _WIDE.lstrip("\n").format(WIDE_ROWS=_SHAPES[dtype]["wide"][0], **sizes)
+    return _SOURCE.format(**{"WIDE": "", **sizes}, **INDEX).replace("_T(", f"_{dtype}(")

@@ -26,7 +26,7 @@ holds the same names for running a kernel un-jitted. The language:
     sinh cosh arcsinh arccosh arctanh cbrt bessel_i0 bessel_i1 pow nextafter
     hsum hmax hmin hprod hany hall      across lanes, the result in every lane;  lane0_T(v)  lane 0 as a scalar
     philox(k0, k1, c_lo, c_hi)          random u32, see `graphkeras.ops.philox`
-    strip_tall_T strip_low_T strip_row_T rows times a panel, the core of matrix multiplication: see `strips`
+    strip_tall_T strip_low_T strip_row_T strip_wide_T   rows times panels, the core of matrix multiplication: see `strips`
     pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
     gather_strip_T gather_lanes_T ...   the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address
@@ -173,11 +173,11 @@ def _define_memory(dtype):
 
 def _define_strips(dtype):
     ptr = POINTER_TYPES[dtype]
-    wanted = (ptr, INT, INT, ptr, INT, INT, ptr, INT, INT)
-    for kind, shape in strip_shapes(dtype, LANES).items():
-        name = f"strip_{kind}_{dtype}"
-        emit = functools.partial(lambda shape, e, *args: strips.strip(e, dtype, shape, *args), shape)
-        _define(name, "a a_row a_step b b_step count c c_row onto", _fixed(name, types.void, *wanted), emit)
+    for kind in strip_shapes(dtype, LANES):
+        name, params = f"strip_{kind}_{dtype}", strips.PARAMETERS + " b_next" * (kind == "wide")
+        emit = functools.partial(lambda kind, e, *args: strips.strip(e, kind, dtype, *args), kind)
+        types_of = (ptr if p in ("a", "b", "c") else INT for p in params.split())
+        _define(name, params, _fixed(name, types.void, *types_of), emit)
     for kind, params in packing.PARAMETERS.items():
         emit = functools.partial(lambda kind, e, *args: packing.emit(e, kind, dtype, *args), kind)
         types_of = (ptr if p in packing.POINTERS else INT for p in params.split())

@@ -331,16 +331,18 @@ def _memory_names(dtype):
     return {f"{f.__name__}_{dtype}": _quiet(f) for f in names}
 
 
-def _strip(dtype, shape, a, a_row, a_step, b, b_step, count, c, c_row, onto):
-    """A strip of rows times a panel, as in `strips`."""
-    for r in range(shape[0]):
-        for j in range(0, shape[1] * LANES, LANES):
+def _strip(dtype, kind, a, a_row, a_step, b, b_step, count, c, c_row, onto, b_next=0):
+    """A strip of rows times panels, as in `strips`."""
+    rows, vectors = strip_shapes(dtype, LANES)[kind]
+    for r in range(rows):
+        for j in range(0, vectors * LANES, LANES):
+            place = b_next + j - vectors * LANES // 2 if kind == "wide" and 2 * j >= vectors * LANES else j
             total = Vector(dtype, np.zeros(LANES))
             for q in range(count):
                 factor = Vector(dtype, np.full(LANES, a[r * a_row + q * a_step]))
-                total = _HANDLER.fma(factor, Vector(dtype, b.memory(q * b_step + j, LANES)), total)
-            place = c.memory(r * c_row + j, LANES)
-            place[:] = place + total.values if onto else total.values
+                total = _HANDLER.fma(factor, Vector(dtype, b.memory(q * b_step + place, LANES)), total)
+            target = c.memory(r * c_row + j, LANES)
+            target[:] = target + total.values if onto else total.values
 
 
 def _pack_panels(dtype, b, k_step, n_step, panels, k, n, first):
@@ -467,8 +469,7 @@ def namespace():
     for dtype in DTYPES:
         names |= _memory_names(dtype) | _value_names(dtype)
     for dtype in STRIP_DTYPES:
-        for kind, shape in strip_shapes(dtype, LANES).items():
-            names[f"strip_{kind}_{dtype}"] = _quiet(functools.partial(_strip, dtype, shape))
+        names |= {f"strip_{kind}_{dtype}": _quiet(functools.partial(_strip, dtype, kind)) for kind in strip_shapes(dtype, LANES)}
         names |= {f"{name}_{dtype}": _quiet(functools.partial(function, dtype)) for name, function in _PACKING.items()}
         names.update({f"{kind}_{dtype}": _quiet(functools.partial(_gather, dtype, kind)) for kind in gather_shapes(dtype, LANES)})
     return names | {name: _operation(name) for name in ARITY}

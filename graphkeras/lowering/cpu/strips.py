@@ -1,16 +1,18 @@
 """The inner product of matrix multiplication and convolution: a strip of few rows times a panel of few vectors.
 
 All sums stay in registers, so the shape is fixed by their number: 6 x 2 vectors of 8 floats fill 12 of AVX2's 16. It is one
-name of the SIMD language for each of three shapes (`simd_types.strip_shapes`), emitted as LLVM instructions, since a hundred
-Python statements would cost Numba ten times what they cost LLVM.
+name of the SIMD language for each shape (`simd_types.strip_shapes`), emitted as LLVM instructions, since a hundred Python
+statements would cost Numba ten times what they cost LLVM.
 
     strip_tall_T(a, a_row, a_step, b, b_step, count, c, c_row, onto)        TALL rows
     strip_low_T(...)                                                        LOW rows
     strip_row_T(...)                                                        one row, and wider
+    strip_wide_T(..., onto, b_next)                                         fewer rows and two panels, 16 lanes only
 
     c[r, j] (+)= sum over q < count of a[r * a_row + q * a_step] * b[q * b_step + j]
 
-Each sum is a sequential chain of fma from 0; with `onto` not zero it is added to c, else it replaces c.
+The second panel begins at b[b_next]. Each sum is a sequential chain of fma from 0; with `onto` not zero it is added to c, else
+it replaces c.
 """
 
 import functools
@@ -18,17 +20,21 @@ import functools
 from llvmlite import ir
 
 from graphkeras.lowering.cpu import memory
+from graphkeras.lowering.cpu.simd_types import strip_shapes
 from graphkeras.lowering.cpu.target import LANES
+
+PARAMETERS = "a a_row a_step b b_step count c c_row onto"
 
 I64 = ir.IntType(64)
 _UNROLL = 4
 _GROUP = 6  # rows that share a pointer: more offsets than these would not stay in registers
 
 
-def strip(e, dtype, shape, *args):
-    """Call of the private function for a shape (rows, vectors); args as above."""
-    name = f"gk.strip.{dtype}.{shape[0]}x{shape[1]}"
-    e.helper(name, ir.VoidType(), args, lambda inner, inner_args: _write(inner, dtype, shape, *inner_args))
+def strip(e, kind, dtype, *args):
+    """Call of the private function for one of the names above."""
+    rows, vectors = strip_shapes(dtype, LANES)[kind]
+    name = f"gk.strip.{dtype}.{rows}x{vectors}"
+    e.helper(name, ir.VoidType(), args, lambda inner, inner_args: _write(inner, dtype, kind, *inner_args))
 
 
 class _Sums:
@@ -41,9 +47,9 @@ class _Sums:
     out, with constants for addresses.
     """
 
-    def __init__(self, e, dtype, shape, a_row):
+    def __init__(self, e, dtype, shape, b_next):
         self.e, self.dtype, (self.rows, self.vectors) = e, dtype, shape
-        self.a_row, self.zero = a_row, e.const(dtype, 0)
+        self.b_next = b_next
 
     def loop(self, name, unroll, enters, a_step, b_step, a_row, state):
         """Emits `while left >= unroll`, entered if `enters`; returns the state (left, b, pointers to rows of a, sums) behind it.
@@ -62,7 +68,7 @@ class _Sums:
             phi.add_incoming(value, entry)
         left, at_b, at_a, sums = held[0], held[1], held[2 : 2 + len(at_a)], held[2 + len(at_a) :]
         for u in range(unroll):
-            line = [memory.load(self.e, self.dtype, at_b, self._place(b_step, u, v * LANES)) for v in range(self.vectors)]
+            line = [memory.load(self.e, self.dtype, at_b, place) for place in self._line(b_step, u)]
             new = []
             for r in range(self.rows):
                 group, offset = divmod(r, _GROUP)
@@ -89,30 +95,39 @@ class _Sums:
             phi.add_incoming(value, body)
         return results[0], results[1], results[2 : 2 + len(at_a)], results[2 + len(at_a) :]
 
+    def _line(self, step, count):
+        """Places of a row's vectors: all in one panel, or one half in each of two."""
+        if self.b_next is None:
+            return [self._place(step, count, v * LANES) for v in range(self.vectors)]
+        half = [self._place(step, count, v * LANES) for v in range(self.vectors // 2)]
+        return half + [self.e.b.add(self.b_next, place) for place in half]
+
     def _place(self, step, count, more):
         if isinstance(step, int):
             return I64(step * count + more)
         return self.e.b.add(self.e.b.mul(step, I64(count)), I64(more))
 
 
-def _write(e, dtype, shape, a, a_row, a_step, b, b_step, count, c, c_row, onto):
-    builder, (rows, vectors) = e.b, shape
+def _write(e, dtype, kind, a, a_row, a_step, b, b_step, count, c, c_row, onto, b_next=None):
+    shapes = strip_shapes(dtype, LANES)
+    builder, (rows, vectors), (tall, panel) = e.b, shapes[kind], shapes["tall"]
     cells = [(r, v) for r in range(rows) for v in range(vectors)]
     for r in range(rows):
         memory.prefetch(e, builder.gep(c, [builder.mul(c_row, I64(r))]))
         memory.prefetch(e, builder.gep(a, [builder.mul(a_row, I64(rows + r))]))  # the strip below, most likely next
-    loops = _Sums(e, dtype, shape, a_row)
+    loops = _Sums(e, dtype, shapes[kind], b_next)
     bases = [a, *(e.opaque(builder.gep(a, [builder.mul(a_row, I64(r))])) for r in range(_GROUP, rows, _GROUP))]
     loops.offsets = [I64(0), *(e.opaque(builder.mul(a_row, I64(r))) for r in range(1, min(rows, _GROUP)))]
     state = (count, b, bases, [e.const(dtype, 0).ir for _ in cells])
-    width = vectors * LANES
+    # A wide strip is a part of the rows that were packed for a tall one.
+    width, packed = (panel * LANES, tall) if kind == "wide" else (vectors * LANES, rows)
 
     def are(*pairs):
         conditions = [builder.icmp_signed("==", value, I64(number)) for value, number in pairs]
         return functools.reduce(builder.and_, conditions)
 
     if rows > 1:
-        state = loops.loop("packed", _UNROLL, are((b_step, width), (a_row, 1), (a_step, rows)), rows, width, 1, state)
+        state = loops.loop("packed", _UNROLL, are((b_step, width), (a_row, 1), (a_step, packed)), packed, width, 1, state)
         state = loops.loop("in_place", _UNROLL, are((b_step, width), (a_step, 1)), 1, width, None, state)
     *_, results = loops.loop("any", 1, None, a_step, b_step, None, state)
     results = [memory.Value(dtype, result) for result in results]
