@@ -24,6 +24,10 @@ CHUNK_ROWS = 64
 """Sums down columns restart every so many rows; a kernel that takes them on the side has chunks of rows for units."""
 LEAST_CHUNKS = 8
 """With fewer units than that, threads would stand idle or wait for each other."""
+SUMMED_TILES = ("matmul",)
+"""Contractions whose tiles can sum columns on the side."""
+LEAST_SUMMED_BYTES = 256 * 1024
+"""Of a contraction's result, for its tiles to sum columns on the side: these must be whole chunks, which leaves fewer to share."""
 _GUESS = 64
 MAX_NODES = 48
 """Longer kernels gain nothing: their values no longer fit the registers, and they take long to compile."""
@@ -96,6 +100,19 @@ def is_turned(node: Node, position: int, resolve) -> bool:
     return not layout.is_contiguous and layout.transposed((0, 2, 1)).is_contiguous
 
 
+def _check_sums_of_tiles(tiled: Node):
+    """Raises Refused where columns cannot be summed chunk by chunk in the tiles of a contraction, or where that does not pay."""
+    shape = tiled.specs[0].shape
+    if tiled.op not in SUMMED_TILES or (tiled.op == "matmul" and squeezed(shape[:-2])):
+        raise Refused(f"tiles of {tiled.op} do not begin and end with chunks of {CHUNK_ROWS} rows")
+    if _guess(tiled.specs[0].nbytes) < LEAST_SUMMED_BYTES:
+        raise Refused(f"the result of {tiled.op} is small enough to be read again from a core's cache")
+
+
+def _guess(number):
+    return number.evaluate(dict.fromkeys(dim_symbols(number), _GUESS)) if isinstance(number, Dim) else number
+
+
 @dataclass(frozen=True)
 class Space:
     """Nodes that are computed together, and over which axes.
@@ -156,9 +173,10 @@ class Space:
             raise Refused(f"the kernel would have more than {MAX_NODES} nodes")
         on_side = self._takes_on_side(node)
         if on_side:
-            outer, reduced, _ = self.parts
             _, rows, columns = boundaries(node)
-            space = replace(self, parts=(common_refinement(outer, rows), common_refinement(reduced, columns), ()))
+            above, across = self._rows_and_columns
+            fine = common_refinement(above, rows), common_refinement(across, columns)
+            space = replace(self, parts=((), *fine) if self.tiled is not None else (*fine, ()))
             level = FULL
         elif node.op in REDUCTIONS:
             space = self._with_reduction(node)
@@ -183,20 +201,26 @@ class Space:
 
     @property
     def sides(self) -> list[Node]:
-        """Reductions of columns that a kernel of rows takes on the side."""
+        """Reductions of columns that a kernel of rows or tiles takes on the side."""
         return [n for n in self.nodes if self.values[n.id] == SIDE]
+
+    @property
+    def _rows_and_columns(self) -> tuple[tuple, tuple]:
+        """Axes of the rows that the kernel walks, and axes along a row."""
+        outer, reduced, inner = self.parts
+        return (outer + reduced, inner) if self.tiled is not None else (outer, reduced)
 
     def _takes_on_side(self, node):
         """Whether a node reduces the columns of what this kernel walks row by row. Raises Refused where that does not pay."""
-        if node.op not in REDUCTIONS or node.op in ("argmax", "argmin") or not self.reduces_rows:
+        if node.op not in REDUCTIONS or node.op in ("argmax", "argmin") or not (self.reduces_rows or self.tiled in self.nodes):
             return False
         before, rows, columns = boundaries(node)
-        outer, reduced, _ = self.parts
-        if before or not columns or common_refinement(outer, rows) is None or common_refinement(reduced, columns) is None:
+        above, across = self._rows_and_columns
+        if before or not columns or common_refinement(above, rows) is None or common_refinement(across, columns) is None:
             return False
-        count = size(outer)
-        count = count.evaluate(dict.fromkeys(dim_symbols(count), _GUESS)) if isinstance(count, Dim) else count
-        if count < LEAST_CHUNKS * CHUNK_ROWS:
+        if self.tiled is not None:
+            _check_sums_of_tiles(self.tiled)
+        elif _guess(size(above)) < LEAST_CHUNKS * CHUNK_ROWS:
             raise Refused(f"{node.op} over {rows} rows on the side would leave threads idle")
         return True
 

@@ -8,9 +8,10 @@ from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu import gemm
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, role_of, store
+from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides
 from graphkeras.lowering.cpu.source import Vec, Writer, short_dtype
 from graphkeras.schedule.groups import Group
-from graphkeras.schedule.space import Space, is_turned
+from graphkeras.schedule.space import CHUNK_ROWS, SIDE, Space, is_turned
 from graphkeras.schedule.views import matmul_layouts
 
 
@@ -37,25 +38,28 @@ def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
             words.update({letter: 0, f"prologue_{letter}": KernelAddress(block), f"prologue_{letter}_args": BlockAddress(block)})
             words[f"{letter}_turned"] = turned
             kernels.append(block)
+    after = []
     if group.has_epilogue:
-        tile = tile_kernel(group, name + "_tile")
+        tile, *after = tile_kernels(group, name)
         words.update(epilogue=KernelAddress(tile), epilogue_args=BlockAddress(tile))
         kernels.append(tile)
     else:
         words["c"] = Address.of(Value(node))
     a_step = 0 if 0 in group.prologues else a.strides[2]  # blocks are made anew for each tile, so these are to be wide
-    sizes = (m, n, k, batch, a_step, bool(group.writes), dtype == "f64")
+    chunked = bool(group.space.sides)
+    words["rise"] = gemm.CHUNKED_RISE if chunked else 0
+    sizes = (m, n, k, batch, a_step, bool(group.writes), dtype == "f64", chunked)
     words.update(down=Computed(_down, sizes), across=Computed(_across, sizes))
     units = Computed(_units, sizes)
-    scratch = Computed(_scratch[dtype], (k, bool(group.prologues)))
+    scratch = Computed(_scratch[dtype], (k, bool(group.prologues), chunked, len(group.space.sides)))
     product = LoweredKernel(
         name, group.kind, gemm.source(dtype), tuple(words.values()), units, group, 1, scratch, flops=group.flops, bytes=group.bytes
     )
-    return [*kernels, product]
+    return [*kernels, product, *after]
 
 
-def _grid(m, n, k, batch, a_column, heavy, wide):
-    return gemm.grid(m, n, k, batch, a_column, heavy, "f64" if wide else "f32")
+def _grid(m, n, k, batch, a_column, heavy, wide, chunked):
+    return gemm.grid(m, n, k, batch, a_column, heavy, "f64" if wide else "f32", chunked)
 
 
 def _down(*sizes):
@@ -66,32 +70,36 @@ def _across(*sizes):
     return _grid(*sizes)[1]
 
 
-def _units(m, n, k, batch, a_column, heavy, wide):
-    return gemm.units(m, n, k, batch, a_column, heavy, "f64" if wide else "f32")
+def _units(m, n, k, batch, a_column, heavy, wide, chunked):
+    return gemm.units(m, n, k, batch, a_column, heavy, "f64" if wide else "f32", chunked)
 
 
-def _scratch_f32(k, prologues):
-    return gemm.scratch_bytes(k, "f32", prologues)
+def _scratch_f32(*sizes):
+    return gemm.scratch_bytes(sizes[0], "f32", *sizes[1:])
 
 
-def _scratch_f64(k, prologues):
-    return gemm.scratch_bytes(k, "f64", prologues)
+def _scratch_f64(*sizes):
+    return gemm.scratch_bytes(sizes[0], "f64", *sizes[1:])
 
 
 _scratch = {"f32": _scratch_f32, "f64": _scratch_f64}
 
 
-def tile_kernel(group: Group, name: str) -> LoweredKernel:
-    """The tile kernel: `lo` is the address of a tile record, see `gemm`."""
-    w = Writer()
-    stores = {value: Store(w, value) for value in group.outputs if value.node in group.space.nodes}
-    writes = {n.id: Store(w, group.space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in group.writes}
+def tile_kernels(group: Group, name: str) -> list[LoweredKernel]:
+    """The kernel that finishes tiles, whose `lo` is the address of a tile record, see `gemm`; and where it sums columns on the side, the
+    one that adds up the chunks, to be run when all tiles are done."""
+    w, space = Writer(), group.space
+    sides = Sides(group, w, name) if space.sides else None
+    made = {n.id for n in space.nodes if space.values[n.id] != SIDE}
+    stores = {value: Store(w, value) for value in group.outputs if value.node.id in made}
+    writes = {n.id: Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in group.writes}
 
     def point(body, tile, lanes):
-        body.values[Value(group.space.tiled)] = w.assign(_moved("load", tile, lanes), tile.dtype)
-        _tile_point(w, group.space, body, stores, writes, lanes)
+        body.values[Value(space.tiled)] = w.assign(_moved("load", tile, lanes), tile.dtype)
+        _tile_point(w, space, body, stores, writes, sides, lanes)
 
-    return _block_kernel(w, group, group.space, name, "tile", point)
+    tile = _block_kernel(w, group, space, name + "_tile", "tile", point, sides)
+    return [tile, sides.totals_kernel()] if sides else [tile]
 
 
 def prologue_kernel(group: Group, position: int, name: str) -> LoweredKernel:
@@ -123,8 +131,9 @@ def _moved(verb, tile: _Tile, lanes, *value) -> str:
     return f"{verb}n_{tile.dtype}({', '.join((tile.pointer, tile.place, *value, lanes))})"
 
 
-def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, compute) -> LoweredKernel:
-    """A kernel that walks the block of a record, row by row; `compute(body, tile, lanes)` writes what is done at one place."""
+def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, compute, sides: Sides | None = None) -> LoweredKernel:
+    """A kernel that walks the block of a record, row by row; `compute(body, tile, lanes)` writes what is done at one place. What it sums
+    on the side it stores chunk by chunk: a block begins with a chunk."""
     batch, rows, columns = space.parts
     tile = _Tile("x", "y + j", short_dtype(space.tiled.specs[0].dtype))
     reads = space.reads()
@@ -148,7 +157,8 @@ def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, c
     w.line(f"x = ptr_{tile.dtype}(t[0])")
     w.line("e = t[5]")
     w.line("r = t[2]")
-    with w.block("while r < t[3]:"):
+
+    def row():
         w.line("y = (r - t[2]) * t[1] - t[4]")
         w.line(f"d = (t[6] * {m} + r) * {n}")
         offsets, splats = [], {}
@@ -181,17 +191,32 @@ def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, c
             w.line("m = e - j")
             point("m")
         w.line("r += 1")
+
+    if sides is None:
+        with w.block("while r < t[3]:"):
+            row()
+    else:
+        sides.lie_at([f"scratch + {i} * (t[1] + LANES) * {SLOT_BYTES}" for i in range(len(sides.combines))])
+        w.line("c = e - t[4]")
+        with w.block("while r < t[3]:"):
+            sides.begin("c")
+            w.line(f"z = min((r // {CHUNK_ROWS} + 1) * {CHUNK_ROWS}, t[3])")
+            with w.block("while r < z:"):
+                row()
+            sides.end("c", f"(r - 1) // {CHUNK_ROWS} * {n} + t[4]")
     return LoweredKernel(
         name, kind, w.text(), tuple(w.args), 0, group, notes=w.placed_notes(), errors=tuple(w.errors), called=True
     )  # fmt: skip
 
 
-def _tile_point(w, space, body, stores, writes, lanes):
+def _tile_point(w, space, body, stores, writes, sides, lanes):
     assigned: list[tuple[Node, Vec]] = []
     for node in space.nodes_in_order():
         if node is space.tiled:
             continue
-        if node.op == "assign_variable":
+        if space.values[node.id] == SIDE:
+            sides.take(node.id, body.operand(node, 0), "j - t[4]")
+        elif node.op == "assign_variable":
             assigned.append((node, body.operand(node, 0)))
         else:
             body.compute(node)

@@ -12,7 +12,7 @@ import numpy as np
 
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
-from graphkeras.lowering.cpu.contraction import tile_kernel
+from graphkeras.lowering.cpu.contraction import tile_kernels
 from graphkeras.lowering.cpu.conv_geometry import (
     BLOCK,
     FINISH,
@@ -166,9 +166,9 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
         name + "_weights", group.kind, finished(_PANELS, dtype, WIDTH=strips.width), pack_args, number(_all_panels), group,
         bytes=2 * node.inputs[1].spec.nbytes,
     )  # fmt: skip
-    kernels, y, tile, tile_args = [pack], Address.of(Value(node)), 0, 0
+    kernels, after, y, tile, tile_args = [pack], [], Address.of(Value(node)), 0, 0
     if fused:
-        epilogue = tile_kernel(group, name + "_tile")
+        epilogue, *after = tile_kernels(group, name)
         kernels.append(epilogue)
         y, tile, tile_args = 0, KernelAddress(epilogue), BlockAddress(epilogue)
     args = (
@@ -181,7 +181,7 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes,
     )  # fmt: skip
-    return [*kernels, main]
+    return [*kernels, main, *after]
 
 
 def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
@@ -195,9 +195,9 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
     def number(function):
         return computed(function, dtype, node, strips, fused)
 
-    kernels, y, tile, tile_args = [], Address.of(Value(node)), 0, 0
+    kernels, after, y, tile, tile_args = [], [], Address.of(Value(node)), 0, 0
     if fused:
-        epilogue = tile_kernel(group, name + "_tile")
+        epilogue, *after = tile_kernels(group, name)
         kernels.append(epilogue)
         y, tile, tile_args = 0, KernelAddress(epilogue), BlockAddress(epilogue)
     args = (
@@ -210,7 +210,7 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
         name, group.kind, finished(_DEPTHWISE, dtype, STRIPS=calls, BLOCK=8 * BLOCK), args, number(_per_block), group,
         scratch=number(_lanes_scratch), flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
-    return [*kernels, main]
+    return [*kernels, main, *after]
 
 
 # ---- what follows from a walk ---------------------------------------------------------------------------------------

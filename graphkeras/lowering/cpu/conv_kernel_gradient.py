@@ -14,7 +14,7 @@ import numpy as np
 
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
-from graphkeras.lowering.cpu.contraction import tile_kernel
+from graphkeras.lowering.cpu.contraction import tile_kernels
 from graphkeras.lowering.cpu.conv_geometry import (
     BLOCK,
     GEOMETRY,
@@ -207,7 +207,7 @@ def _join(group: Group, name: str, partial: Temporary, width, chunks: Computed) 
     lines = size(window) * per_group
     kernels, y, tile, tile_args = [], Address.of(Value(node)), 0, 0
     if group.has_epilogue:
-        epilogue = tile_kernel(group, name + "_tile")
+        (epilogue,) = tile_kernels(group, name)
         kernels.append(epilogue)
         y, tile, tile_args = 0, KernelAddress(epilogue), BlockAddress(epilogue)
     groups = node.attrs["groups"] if width != filters else 1

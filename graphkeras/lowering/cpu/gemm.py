@@ -27,18 +27,23 @@ pass through a small buffer.
 
 from graphkeras.lowering.cpu.simd_types import STRIP_DTYPES, strip_shapes
 from graphkeras.lowering.cpu.target import LANES
+from graphkeras.schedule.space import CHUNK_ROWS
 
 ARGUMENTS = (
     "error", "a", "b", "c", "m", "n", "k", "batch",
     "a_batch", "a_row", "a_column", "b_batch", "b_row", "b_column", "c_batch", "c_row",
     "epilogue", "epilogue_args", "prologue_a", "prologue_a_args", "prologue_b", "prologue_b_args",
-    "down", "across", "b_ready", "a_turned", "b_turned",
+    "down", "across", "b_ready", "a_turned", "b_turned", "rise",
 )  # fmt: skip
 """Names of the words of the argument block: addresses, sizes, element strides (A is (M, K), B is (K, N)), callbacks, the
-`grid` of tiles, 1 where `b` is the address of panels that `pack_source` has made, and 1 where a prologue fills transposed blocks."""
+`grid` of tiles, 1 where `b` is the address of panels that `pack_source` has made, 1 where a prologue fills transposed blocks,
+and the number of rows that heights of tiles are multiples of (0: those of a strip)."""
 
 INDEX = {name: index for index, name in enumerate(ARGUMENTS)}
 """From an argument's name to its place in the block."""
+
+CHUNKED_RISE = 3 * CHUNK_ROWS
+"""`rise` where the epilogue sums chunks of rows: each lies in one tile."""
 
 K_BLOCK = {"f32": 512, "f64": 256}
 ROWS, COLUMNS = 144, 256
@@ -54,16 +59,19 @@ _IN_PLACE_ROWS = 2 * _TALL  # packing B does not pay for so few rows
 _RECORD = 64
 
 
-def grid(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32"):
+def grid(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32", chunked=False):
     """How many tiles (down, across) an (m, n) result is cut into: whole strips and panels, as equal as can be.
 
     Args:
         a_column: as in ARGUMENTS. Where A must be packed first, tiles are wider.
         heavy: whether the epilogue goes through several arrays of the size of C: a tile of each is to fit the second cache.
+        chunked: whether heights are to be multiples of CHUNKED_RISE.
     """
     strips, panels = max(1, -(-m // _TALL)), max(1, -(-n // (_VECTORS[dtype] * LANES)))
     long = k > _KEPT_K  # each tile packs its part of B anew
     columns = COLUMNS if m > _MANY_ROWS else COLUMNS // 4 if m <= ROWS and (long or a_column == 1) else COLUMNS // 2
+    if chunked:
+        return -(-m // CHUNKED_RISE), -(-panels * _VECTORS[dtype] * LANES // (COLUMNS // 2))
     across = -(-panels * _VECTORS[dtype] * LANES // columns)
     down = -(-strips * _TALL // (ROWS // 2 if heavy else ROWS))
     while not long and batch * across * down < _UNITS and strips >= 4 * down and batch * m * n * k >= 2 * down * across * _UNIT_MACS:
@@ -89,23 +97,24 @@ def _k_step(k, dtype):
     return _round_up(-(-k // blocks), LANES)
 
 
-def units(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32"):
+def units(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32", chunked=False):
     """Number of units of the kernel: its range is [0, units)."""
-    down, across = grid(m, n, k, batch, a_column, heavy, dtype)
+    down, across = grid(m, n, k, batch, a_column, heavy, dtype, chunked)
     return batch * down * across if m and n else 0
 
 
-def scratch_bytes(k, dtype="f32", prologues=False, callbacks=0):
-    """Scratch a thread needs, for any M, N and batch, with or without prologues; `callbacks` bytes of it are for the callbacks' own use."""
+def scratch_bytes(k, dtype="f32", prologues=False, chunked=False, callbacks=0):
+    """Scratch a thread needs, for any M, N and batch, with or without prologues and chunks; `callbacks` is the number of elements of
+    eight bytes, per column of a tile, that the callbacks themselves use."""
     width, block = _VECTORS[dtype] * LANES, K_BLOCK[dtype]
-    rows, columns = _rows_top() + _TALL, _columns_top(width)
+    rows, columns = max(_rows_top(), CHUNKED_RISE if chunked else 0) + _TALL, _columns_top(width)
     blocks = max(1, -(-k // block))
     step = _k_step(k, dtype)
     panels = blocks if k <= _KEPT_K else 1
     elements = (_TALL + LANES) * width + rows * columns + rows * (block + LANES) + panels * step * columns
     if prologues:
         elements += (step + LANES) * (rows + columns)
-    return _RECORD + _ITEM[dtype] * elements + callbacks
+    return _RECORD + _ITEM[dtype] * elements + 8 * callbacks * (columns + LANES)
 
 
 def _round_up(number, step):
@@ -126,7 +135,9 @@ def kernel(args, lo, hi, scratch):
     a_row = args[{a_row}]; a_column = args[{a_column}]; b_row = args[{b_row}]; b_column = args[{b_column}]
     epilogue = args[{epilogue}]; prologue_a = args[{prologue_a}]; prologue_b = args[{prologue_b}]
     down = args[{down}]; across = args[{across}]
-    strips = (m + {TALL} - 1) // {TALL}
+    rise = max(args[{rise}], {TALL})
+    rows = max(rise, {ROWS_TOP}) + {TALL}
+    steps = (m + rise - 1) // rise
     panels = (n + {WIDTH} - 1) // {WIDTH}
     columns = (panels + across - 1) // across * {WIDTH}
     per_batch = down * across
@@ -140,13 +151,13 @@ def kernel(args, lo, hi, scratch):
     record = ptr_i64(scratch)
     corner = scratch + {RECORD}
     sums = corner + {CORNER}
-    a_pack = sums + {SUMS}
-    b_pack = a_pack + {A_PACK}
+    a_pack = sums + rows * {COLUMNS_TOP} * {ITEM}
+    b_pack = a_pack + rows * {A_TOP} * {ITEM}
     blocks = max(1, (kk + {BLOCK} - 1) // {BLOCK})
     step = ((kk + blocks - 1) // blocks + {LANES} - 1) // {LANES} * {LANES}
     b_raw = b_pack + (blocks if kept else 1) * step * columns * {ITEM}
     a_raw = b_raw + ((step + {LANES}) * columns * {ITEM} if prologue_b != 0 else 0)
-    after = a_raw + ((step + {LANES}) * {A_ROWS} * {ITEM} if prologue_a != 0 else 0)
+    after = a_raw + ((step + {LANES}) * rows * {ITEM} if prologue_a != 0 else 0)
     a_ld = step + {LANES}
     packed = -1
     for unit in range(lo, hi):
@@ -154,9 +165,9 @@ def kernel(args, lo, hi, scratch):
         rest = unit - batch * per_batch
         tile_j = rest // down
         tile_i = rest - tile_j * down
-        i0 = strips * tile_i // down * {TALL}
+        i0 = steps * tile_i // down * rise
         j0 = panels * tile_j // across * {WIDTH}
-        i1 = min(m, strips * (tile_i + 1) // down * {TALL})
+        i1 = min(m, steps * (tile_i + 1) // down * rise)
         j1 = min(n, panels * (tile_j + 1) // across * {WIDTH})
         mc = i1 - i0
         nc = j1 - j0
@@ -207,12 +218,12 @@ def kernel(args, lo, hi, scratch):
                 ak = 1
             elif not a_in_place:
                 if prologue_a != 0:
-                    record[0] = a_raw; record[1] = {A_ROWS}; record[2] = k0; record[3] = k0 + kc
+                    record[0] = a_raw; record[1] = rows; record[2] = k0; record[3] = k0 + kc
                     record[4] = i0; record[5] = i1; record[6] = batch; record[7] = 0
                     call_kernel(prologue_a, args[{prologue_a_args}], scratch, 0, after)
                     sa = a_raw
                     am = 1
-                    ak = {A_ROWS}
+                    ak = rows
                 pack_strips_T(ptr_T(sa), am, ak, ptr_T(a_pack), kc, mc)
             jp = 0
             done = 0
@@ -320,13 +331,12 @@ def source(dtype="f32"):
     width = vectors * LANES
     columns = _columns_top(width)
     lower = f"left <= {2 * _LOW}" if _TALL > 2 * _LOW else f"left <= {_LOW} or left == {2 * _LOW}"
-    rows = _rows_top() + _TALL
     sizes = {
         "TALL": _TALL, "LOW": _LOW, "LOWER": lower, "WIDTH": width,
         "ROW_WIDTH": _SHAPES[dtype]["row"][1] * LANES,
         "LANES": LANES, "ITEM": item, "BLOCK": block, "KEPT_K": _KEPT_K, "IN_PLACE_ROWS": _IN_PLACE_ROWS,
         "IN_PLACE_BYTES": IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
-        "SUMS": rows * columns * item, "A_PACK": rows * (block + LANES) * item, "A_ROWS": rows,
+        "ROWS_TOP": _rows_top(), "COLUMNS_TOP": columns, "A_TOP": block + LANES,
     }  # fmt: skip
     if "wide" in _SHAPES[dtype]:
         sizes["WIDE"] = _WIDE.lstrip("\n").format(WIDE_ROWS=_SHAPES[dtype]["wide"][0], **sizes)
