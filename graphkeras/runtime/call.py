@@ -78,7 +78,7 @@ class Call:
         if self._copies:
             return None
         made = [
-            np.empty(shape, dtype) if own is None else None
+            aligned_array(shape, dtype) if own is None else None
             for own, shape, dtype in zip(self._outputs, self._shapes, self._output_dtypes)
         ]
         first = len(self._inputs)

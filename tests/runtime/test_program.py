@@ -365,7 +365,11 @@ def test_calls_hand_out_arrays_of_their_own(rows):
     second = program(b, b)
     strided = program(np.asfortranarray(a), np.repeat(b, 2, 0)[::2])
     for output, expected in zip((*first, *second, *strided), (*kept, b + b, b * b, a + b, a * b)):
-        assert np.array_equal(output, expected) and output.flags.owndata
+        assert np.array_equal(output, expected) and output.flags.writeable
+    handed_out = [*first, *second, *strided]
+    for number, output in enumerate(handed_out):
+        assert not any(np.shares_memory(output, other) for other in (a, b, *handed_out[:number]))
+    assert rows == 2 or all(output.ctypes.data % 64 == 0 for output in handed_out)
     with pytest.raises(DTypeError):
         program(a, b.astype("float64"))
     assert np.array_equal(program(a, b)[0], a + b)
