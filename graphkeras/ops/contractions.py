@@ -53,6 +53,8 @@ def _matmul_vjp(ct, a, b, y, *, transpose_a=False, transpose_b=False):
         da = prim.matmul(b, ct, transpose_a=transpose_b, transpose_b=True)
     else:
         da = prim.matmul(ct, b, transpose_a=False, transpose_b=not transpose_b)
+    if b.ndim == 2 < a.ndim and not transpose_a:  # one matrix for a whole stack: its gradient is one product, too
+        a, ct = (prim.reshape(x, shape=(size(x.spec.shape[:-1]), x.spec.shape[-1])) for x in (a, ct))
     if transpose_b:
         db = prim.matmul(ct, a, transpose_a=True, transpose_b=transpose_a)
     else:

@@ -25,10 +25,19 @@ def fitting_operands(node: Node, inputs, resolve, copied) -> tuple[Value, ...]:
         base, layout = resolve(value)
         made_in_place = base.node.op in ("iota", "dim")
         whole = not carried or layout.is_contiguous
-        if (position < first and (made_in_place or not whole)) or (position < first + scanned and made_in_place):
+        if position < first and (made_in_place or not whole):
+            value = copied(value)
+        elif first <= position < first + scanned and (made_in_place or _is_scattered(layout)):
             value = copied(value)
         result.append(value)
     return tuple(result)
+
+
+def _is_scattered(layout) -> bool:
+    """Whether a step's slice lies in pieces far apart, between which the other steps' pieces lie: each would be a cache line, or a page,
+    of its own in every step, where one copy reads along the array."""
+    step, *inside = layout.strides
+    return step != 0 and any(isinstance(s, int) and isinstance(step, int) and abs(s) > abs(step) for s in inside)
 
 
 def bound_inputs(node: Node, graph, resolve) -> dict[Value, tuple[Value, Layout]]:

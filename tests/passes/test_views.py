@@ -92,6 +92,21 @@ CASES = [
     ("concatenate_without_empty", XY + "%0 = concatenate(x, y, axis=0); return %0 }", None),
     ("pad_nothing", XY + "%0 = pad(x, 1.0, low=(0, 0), high=(0, 0)); return %0, y }", XY + "return x, y }"),
     ("pad_nothing", XY + "%0 = pad(x, 1.0, low=(0, 0), high=(0, 1)); return %0, y }", None),
+    ("slice_inside_pad", "f(x: f32[b,4]) { %0 = pad(x, 0.0, low=(1, 2), high=(0, 1));"
+     "%1 = slice(%0, starts=(1, 3), stops=(b + 1, 6), strides=(1, 2)); return %1 }",
+     "f(x: f32[b,4]) { %0 = slice(x, starts=(0, 1), stops=(b, 4), strides=(1, 2)); return %0 }"),
+    ("slice_inside_pad", "f(x: f32[5]) { %0 = pad(x, 0.0, low=(1,), high=(1,));"
+     "%1 = slice(%0, starts=(1,), stops=(7,), strides=(1,)); return %1 }", None),
+    ("slice_inside_pad", "f(x: f32[5]) { %0 = pad(x, 0.0, low=(1,), high=(1,));"
+     "%1 = slice(%0, starts=(0,), stops=(4,), strides=(1,)); return %1 }", None),
+    ("slice_inside_pad", "f(x: f32[5]) { %0 = pad(x, 0.0, low=(1,), high=(1,));"
+     "%1 = slice(%0, starts=(5,), stops=(0,), strides=(-1,)); return %1 }", None),
+    ("matmul_of_stacked_rows", "f(x: f32[b,3,4], w: f32[5,4]) { %0 = matmul(x, w, transpose_a=false, transpose_b=true); return %0 }",
+     "f(x: f32[b,3,4], w: f32[5,4]) { %0 = reshape(x, shape=(3*b, 4)); %1 = matmul(%0, w, transpose_a=false, transpose_b=true);"
+     "%2 = reshape(%1, shape=(b, 3, 5)); return %2 }"),
+    ("matmul_of_stacked_rows", "f(x: f32[b,4,3], w: f32[4,5]) { %0 = matmul(x, w, transpose_a=true, transpose_b=false); return %0 }", None),
+    ("matmul_of_stacked_rows", "f(x: f32[b,3,4], w: f32[1,4,5]) { %0 = matmul(x, w, transpose_a=false, transpose_b=false); return %0 }",
+     None),
     ("arithmetic_on_sizes", B + "%0 = dim(size=b); %1 = add(%0, 1); return %1 }", B + "%0 = dim(size=b + 1); return %0 }"),
     ("arithmetic_on_sizes", B + "%0 = dim(size=b); %1 = dim(size=n); %2 = multiply(%0, %1); return %2 }",
      B + "%0 = dim(size=b*n); return %0 }"),

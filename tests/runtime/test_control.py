@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graphkeras import ops
-from graphkeras.autodiff import GradientTape
+from graphkeras.autodiff import GradientTape, vjp
 from graphkeras.ir import TensorSpec, symbol
 from graphkeras.ir.dtypes import dtype_name
 from graphkeras.ir.errors import DataError
@@ -111,6 +111,27 @@ def test_scanned_operands_may_be_views():
         return total, ys, ops.map(lambda e: e * 2, ops.ones((3,)))
 
     agree(traced, normal(4, 5, 3), normal(3))
+
+
+def test_operands_whose_steps_lie_scattered_are_copied_before_the_loop():
+    def traced(x, y):
+        return ops.scan(lambda c, r: (c + r[0] * r[1], c), ops.zeros((4, 3)), (ops.transpose(x, (1, 0, 2)), y[:, :, 3:]))
+
+    arrays = normal(4, 5, 3), normal(5, 4, 6)
+    made = agree(traced, *arrays)
+    (loop,) = (g for g in made.schedule.groups if g.kind == "scan")
+    bases = [made.schedule.resolve(v)[0].node.op for v in loop.nodes[0].inputs[1:]]
+    assert bases == ["identity", "input"]
+
+
+def test_the_gradient_of_a_matrix_for_all_steps_is_one_product():
+    def traced(x, w, ct):
+        return vjp(lambda w: x @ w, w)[1](ct)
+
+    made = agree(traced, normal(4, 5, 3), normal(3, 2), normal(4, 5, 2))
+    assert [g.kind for g in made.schedule.groups] == ["contraction"]
+    made = agree(traced, normal(4, 5, 3).transpose(1, 0, 2), normal(3, 2), normal(5, 4, 2))
+    assert [g.kind for g in made.schedule.groups] == ["contraction"]
 
 
 def test_carries_start_as_arguments_constants_views_and_numbers():

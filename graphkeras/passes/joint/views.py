@@ -1,6 +1,6 @@
 """Rules about views, reductions, concatenation and padding: what moves no element, or only renames axes."""
 
-from graphkeras.ir.dims import Dim
+from graphkeras.ir.dims import Dim, size
 from graphkeras.ir.node import Value
 from graphkeras.ir.registry import op_def
 from graphkeras.ir.spec import TensorSpec
@@ -75,6 +75,19 @@ def transpose_into_matmul_right(m: Match):
     return m.make(
         "matmul", m["a"], m["b"], transpose_a=attrs.get("transpose_a", False), transpose_b=not attrs.get("transpose_b", False)
     )
+
+
+def _stacked_rows(node) -> bool:
+    a, b = node.inputs
+    return len(b.shape) == 2 < len(a.shape) and not node.attrs["transpose_a"]
+
+
+@rule(Op("matmul", where=_stacked_rows)(Var("a"), Var("b")), numeric="exact")
+def matmul_of_stacked_rows(m: Match):
+    """matmul of a stack of matrices with one matrix -> one product of all rows"""
+    a, shape = m["a"], m.node.specs[0].shape
+    flat = m.make("reshape", a, shape=(size(a.shape[:-1]), a.shape[-1]))
+    return m.make("reshape", m.make("matmul", flat, m["b"], **m.node.attrs), shape=shape)
 
 
 _BROADCASTING = (
@@ -182,8 +195,22 @@ def pad_nothing(m: Match):
     return m["x"] if all(width == 0 for width in (*m.node.attrs["low"], *m.node.attrs["high"])) else None
 
 
+@rule(Op("slice")(Op("pad", name="pad")(Var("x"), Var("value"))), numeric="exact")
+def slice_inside_pad(m: Match):
+    """a slice of a padded value that reads no padding -> a slice of the value"""
+    x, attrs, low = m["x"], m.node.attrs, m.nodes["pad"].attrs["low"]
+    if not all(isinstance(d, int) for d in (*attrs["starts"], *attrs["strides"], *low)) or min(attrs["strides"], default=1) < 1:
+        return None
+    starts, stops = (tuple(at - before for at, before in zip(attrs[name], low)) for name in ("starts", "stops"))
+    known = lambda stop, n: stop == n or (isinstance(stop, int) and isinstance(n, int) and stop <= n)
+    if any(start < 0 for start in starts) or not all(map(known, stops, x.shape)):
+        return None
+    return m.make("slice", x, starts=starts, stops=stops, strides=attrs["strides"])
+
+
 VIEWS = (
     view_to_same_shape, reshape_of_reshape, broadcast_of_broadcast, view_of_filled, transpose_in_order, transpose_of_transpose,
-    transpose_of_ones, transpose_into_matmul_left, transpose_into_matmul_right, broadcast_into_elementwise, slice_of_everything,
-    slice_of_slice, reduce_one_element, concatenate_one, concatenate_of_concatenate, concatenate_without_empty, pad_nothing,
+    transpose_of_ones, transpose_into_matmul_left, transpose_into_matmul_right, matmul_of_stacked_rows, broadcast_into_elementwise,
+    slice_of_everything, slice_of_slice, reduce_one_element, concatenate_one, concatenate_of_concatenate, concatenate_without_empty,
+    pad_nothing, slice_inside_pad,
 )  # fmt: skip
