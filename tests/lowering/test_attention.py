@@ -178,6 +178,15 @@ def test_heads_of_one_projection_are_read_where_they_lie():
     np.testing.assert_allclose(y, exact(*(p.reshape(2, 20, 3, 8) for p in np.split(x, 3, -1))), rtol=1e-5, atol=1e-6)
 
 
+def test_bias_and_mask_may_lie_across():
+    *arrays, _ = heads(2, 35, 250, 2, 8)
+    extras = normal(2, 250, 35, seed=5), normal(250, 35, seed=6) > -1
+    call = lambda q, k, v, bias, mask: ops.dot_product_attention(q, k, v, bias=ops.swapaxes(bias, 1, 2), mask=ops.transpose(mask)[None, None])
+    _, (y,) = same_bits(call, [*arrays, *extras])
+    given = {"bias": extras[0].transpose(0, 2, 1), "mask": extras[1].T[None, None]}
+    np.testing.assert_allclose(y, exact(*arrays, **given), rtol=1e-5, atol=1e-6)
+
+
 def test_transposed_heads_are_copied_first():
     call = lambda q, k, v: ops.dot_product_attention(*(ops.transpose(a, (0, 1, 3, 2)) for a in (q, k, v)))
     arrays = [a.transpose(0, 1, 3, 2).copy() for a in heads(1, 5, 6, 2, 8)[:3]]
