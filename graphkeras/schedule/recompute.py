@@ -16,7 +16,7 @@ from graphkeras.schedule.groups import Group, Refusal
 from graphkeras.schedule.space import FULL, REDUCTIONS, Refused, Space
 from graphkeras.schedule.views import is_literal
 
-PROLOGUES = {"matmul": (0, 1)}
+PROLOGUES = {"matmul": (0, 1), "conv": (0,), "conv_input_gradient": (0,), "conv_kernel_gradient": (0, 1)}
 """Operands of contractions whose kernels can make them block by block."""
 
 

@@ -11,26 +11,22 @@ The bits depend on the shapes of x and w alone: not on threads or fusion.
 import numpy as np
 
 from graphkeras.ir.dims import size
-from graphkeras.ir.node import Node, Value
-from graphkeras.lowering.cpu.contraction import tile_kernels
-from graphkeras.lowering.cpu.conv_geometry import (
-    BLOCK,
+from graphkeras.ir.node import Node
+from graphkeras.lowering.cpu.conv_geometry import GEOMETRY, ITEM, Walk, computed, geometry, one_by_one, strips_of
+from graphkeras.lowering.cpu.conv_plan import convolution_plan, cut, room, tap_order
+from graphkeras.lowering.cpu.conv_text import (
     FINISH,
-    GEOMETRY,
-    ITEM,
+    MADE,
     RECORD,
-    Walk,
     all_strips,
-    computed,
     finished,
-    geometry,
     indented,
-    one_by_one,
+    make_cells,
+    operand,
     parameters,
-    strips_of,
+    result,
 )
-from graphkeras.lowering.cpu.conv_plan import convolution_plan, cut, tap_order
-from graphkeras.lowering.cpu.kernel import Address, BlockAddress, KernelAddress, LoweredKernel, Temporary
+from graphkeras.lowering.cpu.kernel import Address, LoweredKernel, Temporary
 from graphkeras.lowering.cpu.source import short_dtype
 from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
@@ -73,7 +69,7 @@ _PANELS = (
 
 ARGUMENTS = (
     "x", "panels", "y", "epilogue", "epilogue_args", "plan", "per_block", "per_turn", "whole", "x_turn", "places", "all_panels",
-    "panels_per_block", "per_group", "deep", "wide", "filters", "depth", "ld", "sums_bytes",
+    "panels_per_block", "per_group", "deep", "wide", "filters", "depth", "ld", "sums_bytes", *MADE,
 )  # fmt: skip
 _CONV = (
     "def kernel(args, lo, hi, scratch):\n"
@@ -81,12 +77,18 @@ _CONV = (
     + """\
     record = ptr_i64(scratch)
     sums = scratch + RECORD
-    after = sums + sums_bytes
+    cells = sums + sums_bytes
+    after = cells + room * channels * ITEM
+    made = 0
+    made_end = 0
     direct = 1 if epilogue == 0 and wide == per_group * WIDTH else 0
     for unit in range(lo, hi):
         columns = unit // per_block
         turn = (unit - columns * per_block) // per_turn
         block = ptr_i64(plan + (unit - columns * per_block - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
+"""
+    + indented(make_cells("min(per_block, hi - columns * per_block) - 1"), 2)
+    + """\
         origin = x + turn * x_turn + block[0]
         first = turn * places + block[1]
         count = block[2]
@@ -107,6 +109,7 @@ STRIPS"""
 
 _LANES_ARGUMENTS = (
     "x", "w", "y", "epilogue", "epilogue_args", "plan", "per_turn", "whole", "x_turn", "places", "filters", "ld", "sums_bytes",
+    *MADE,
 )  # fmt: skip
 _DEPTHWISE = (
     "def kernel(args, lo, hi, scratch):\n"
@@ -114,13 +117,19 @@ _DEPTHWISE = (
     + """\
     record = ptr_i64(scratch)
     sums = scratch + RECORD
-    after = sums + sums_bytes
+    cells = sums + sums_bytes
+    after = cells + room * channels * ITEM
+    made = 0
+    made_end = 0
     direct = 1 if epilogue == 0 else 0
     j0 = 0
     j1 = filters
     for unit in range(lo, hi):
         turn = unit // per_turn
         block = ptr_i64(plan + (unit - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
+"""
+    + indented(make_cells("hi - 1"), 2)
+    + """\
         origin = x + turn * x_turn + block[0]
         first = turn * places + block[1]
         count = block[2]
@@ -139,17 +148,14 @@ def is_depthwise(node: Node) -> bool:
 def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
     """The kernels of a group around a convolution or an input gradient."""
     node = group.space.tiled
-    resolve = group.space.resolve
     dtype = short_dtype(node.specs[0].dtype)
     words = dict(zip(GEOMETRY, geometry(node)))
-    (x, x_at), (w, w_at) = map(resolve, node.inputs)
     groups = words["groups"]
     deep, wide = words["channels"] // groups, words["filters"] // groups
     strips = strips_of(dtype, wide)
-    fused = group.has_epilogue
 
     def number(function):
-        return computed(function, dtype, node, strips, fused)
+        return computed(function, dtype, group, strips)
 
     *_, per_group, filters = node.inputs[1].shape
     if node.op == "conv":
@@ -159,58 +165,50 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
     taps = size(node.inputs[1].shape[:-2])
     panels_per_group = number(_panels_per_group)
     panels = Temporary(name + "_weights", number(_panels_bytes))
-    pack_args = (
-        Address.of(w, w_at.offset), Address(panels), number(tap_order), taps, deep, wide, panels_per_group, *strides,
-    )  # fmt: skip
+    w, _, _ = operand(group, 1, name)
+    pack_args = w, Address(panels), number(tap_order), taps, deep, wide, panels_per_group, *strides
     pack = LoweredKernel(
         name + "_weights", group.kind, finished(_PANELS, dtype, WIDTH=strips.width), pack_args, number(_all_panels), group,
         bytes=2 * node.inputs[1].spec.nbytes,
     )  # fmt: skip
-    kernels, after, y, tile, tile_args = [pack], [], Address.of(Value(node)), 0, 0
-    if fused:
-        epilogue, *after = tile_kernels(group, name)
-        kernels.append(epilogue)
-        y, tile, tile_args = 0, KernelAddress(epilogue), BlockAddress(epilogue)
+    x, prologue, prologue_args = operand(group, 0, name + "_x")
+    y, tile, tile_args, after = result(group, name)
     args = (
-        Address.of(x, x_at.offset), Address(panels), y, tile, tile_args, *map(number, (_plan, _per_block, _per_turn, _whole, _x_turn)),
-        number(_turn_places), number(_all_panels), number(_panels_per_block), panels_per_group, deep, wide, words["filters"],
-        taps * deep, number(_ld), number(_sums_bytes),
+        x, Address(panels), y, *tile_args, *map(number, (_plan, _per_block, _per_turn, _whole, _x_turn)),
+        *map(number, (_turn_places, _all_panels, _panels_per_block)), panels_per_group, deep, wide, words["filters"],
+        taps * deep, number(_ld), number(_sums_bytes), *prologue_args, number(_room), words["channels"], number(_turn_cells),
     )  # fmt: skip
     calls = indented(all_strips(strips, "shift, 1, panel, WIDTH, place, 0"), 3)
-    text = finished(_CONV, dtype, STRIPS=calls, WIDTH=strips.width, BLOCK=8 * BLOCK)
+    text = finished(_CONV, dtype, STRIPS=calls, WIDTH=strips.width)
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes,
     )  # fmt: skip
-    return [*kernels, main, *after]
+    return [pack, *prologue, *tile, main, *after]
 
 
 def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
     """The kernels of a group around a depthwise convolution or its input gradient."""
-    node, resolve = group.space.tiled, group.space.resolve
+    node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
-    (x, x_at), (w, w_at) = map(resolve, node.inputs)
-    fused = group.has_epilogue
     strips = one_by_one(dtype, "gather_lanes")
+    channels = node.specs[0].shape[-1]
 
     def number(function):
-        return computed(function, dtype, node, strips, fused)
+        return computed(function, dtype, group, strips)
 
-    kernels, after, y, tile, tile_args = [], [], Address.of(Value(node)), 0, 0
-    if fused:
-        epilogue, *after = tile_kernels(group, name)
-        kernels.append(epilogue)
-        y, tile, tile_args = 0, KernelAddress(epilogue), BlockAddress(epilogue)
+    x, prologue, prologue_args = operand(group, 0, name + "_x")
+    w, _, _ = operand(group, 1, name)
+    y, tile, tile_args, after = result(group, name)
     args = (
-        Address.of(x, x_at.offset), Address.of(w, w_at.offset), y, tile, tile_args,
-        *map(number, (_lanes_plan, _per_turn, _whole, _x_turn, _turn_places)), node.specs[0].shape[-1],
-        *map(number, (_lanes_ld, _lanes_sums_bytes)),
+        x, w, y, *tile_args, *map(number, (_lanes_plan, _per_turn, _whole, _x_turn, _turn_places)), channels,
+        *map(number, (_lanes_ld, _lanes_sums_bytes)), *prologue_args, number(_room), channels, number(_turn_cells),
     )  # fmt: skip
     calls = indented(all_strips(strips, "origin, 0, ptr_T(w), 0, target, 0, filters"), 2)
     main = LoweredKernel(
-        name, group.kind, finished(_DEPTHWISE, dtype, STRIPS=calls, BLOCK=8 * BLOCK), args, number(_per_block), group,
+        name, group.kind, finished(_DEPTHWISE, dtype, STRIPS=calls), args, number(_per_block), group,
         scratch=number(_lanes_scratch), flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
-    return [*kernels, main, *after]
+    return [*prologue, *tile, main, *after]
 
 
 # ---- what follows from a walk ---------------------------------------------------------------------------------------
@@ -255,7 +253,15 @@ def _whole(walk: Walk) -> int:
 
 def _x_turn(walk: Walk) -> int:
     """Bytes from one turn's first image to the next one's."""
-    return cut(walk).images * walk.in_d * walk.in_h * walk.in_w * walk.channels * ITEM[walk.dtype]
+    return _turn_cells(walk) * walk.cell_bytes
+
+
+def _turn_cells(walk: Walk) -> int:
+    return cut(walk).images * walk.cells
+
+
+def _room(walk: Walk) -> int:
+    return room(walk, cut(walk))
 
 
 def _turn_places(walk: Walk) -> int:
@@ -283,7 +289,7 @@ def _sums_bytes(walk: Walk) -> int:
 
 
 def _scratch(walk: Walk) -> int:
-    return RECORD + _sums_bytes(walk)
+    return RECORD + _sums_bytes(walk) + _room(walk) * walk.cell_bytes
 
 
 def _lanes_ld(walk: Walk) -> int:
@@ -299,4 +305,4 @@ def _lanes_sums_bytes(walk: Walk) -> int:
 
 
 def _lanes_scratch(walk: Walk) -> int:
-    return RECORD + _lanes_sums_bytes(walk)
+    return RECORD + _lanes_sums_bytes(walk) + _room(walk) * walk.cell_bytes

@@ -1,4 +1,4 @@
-"""What all convolution kernels share: how a window walks over an array, and at which of its places which taps meet the array.
+"""How a window walks over an array, and at which of its places which taps meet the array.
 
 Every convolution is seen with three spatial axes (leading ones of size 1) as a walk over *places*, each of which reads *taps* of an
 array. Along an axis the tap k of place p lies at
@@ -22,6 +22,7 @@ from graphkeras.ir.node import Node
 from graphkeras.lowering.cpu.kernel import Computed
 from graphkeras.lowering.cpu.simd_types import gather_shapes
 from graphkeras.lowering.cpu.target import LANES
+from graphkeras.schedule.groups import Group
 
 AXES = "dhw"
 GEOMETRY = (
@@ -29,11 +30,10 @@ GEOMETRY = (
     "mul_d", "mul_h", "mul_w", "div_d", "div_h", "div_w", "off_d", "off_h", "off_w", "dil_d", "dil_h", "dil_w", "flip",
 )  # fmt: skip
 """Words that describe a walk: `in` and `channels` of the array that is read, `out` of the places, `filters` of the result."""
-_WORDS = (*GEOMETRY, "tall", "low", "width", "fused")
+_WORDS = (*GEOMETRY, "tall", "low", "width", "fused", "made", "made_ct")
 
 ITEM = {"f32": 4, "f64": 8}
-RECORD = 64
-BLOCK, CLASS = 5, 6
+BLOCK, CLASS = 7, 6
 """Words of a block and of a class in a plan, see `conv_plan`."""
 _ROW = 192  # a longer row is cut into pieces
 
@@ -91,7 +91,8 @@ class Walk:
     """Concrete values of GEOMETRY, and the sizes that follow from them.
 
     Args:
-        words: those of GEOMETRY; rows of a tall and of a low strip, and their columns; whether an epilogue follows.
+        words: those of GEOMETRY; rows of a tall and of a low strip, and their columns; whether an epilogue follows, and whether
+            prologues make the array and a kernel gradient's ct.
     """
 
     words: tuple
@@ -132,6 +133,15 @@ class Walk:
         return self.taps * self.deep
 
     @property
+    def cells(self) -> int:
+        """Cells of an image."""
+        return self.in_d * self.in_h * self.in_w
+
+    @property
+    def cell_bytes(self) -> int:
+        return self.channels * ITEM[self.dtype]
+
+    @property
     def piece(self) -> int:
         """Places of a row that a unit takes."""
         count = max(1, -(-self.out_w // _ROW))
@@ -159,45 +169,6 @@ class Walk:
             start[here[some]] = base[here[some]] + t[below[some]]
         keys, of = np.unique(np.stack([phase, first, count]), axis=1, return_inverse=True)
         return Axis(of.reshape(-1), start, *keys.tolist(), taps, dil // int(np.gcd(dil, div)))
-
-
-def parameters(first: int, names) -> str:
-    """Statements that read arguments from number `first` on."""
-    return "".join(f"    {name} = args[{first + i}]\n" for i, name in enumerate(names))
-
-
-FINISH = """\
-if epilogue != 0:
-    record[0] = sums
-    record[1] = ld
-    record[2] = first
-    record[3] = first + count
-    record[4] = j0
-    record[5] = j1
-    record[6] = 0
-    record[7] = 0
-    call_kernel(epilogue, epilogue_args, scratch, 0, after)
-elif direct == 0:
-    for i in range(count):
-        at = ptr_T(sums + i * ld * ITEM)
-        to = ptr_T(y + ((first + i) * filters + j0) * ITEM)
-        for j in range(0, j1 - j0, LANES):
-            storen_T(to, j, load_T(at, j), min(LANES, j1 - j0 - j))
-"""
-"""Hands the sums of a unit to the epilogue, or copies them to the result."""
-
-
-def indented(text: str, depth: int) -> str:
-    """The statements at a depth, in levels."""
-    pad = "    " * depth
-    return "".join(pad + line if line.strip() else line for line in text.splitlines(keepends=True))
-
-
-def finished(source: str, dtype: str, **values) -> str:
-    """Canonical source: dtype and constants put in."""
-    for name, value in {"ITEM": ITEM[dtype], "RECORD": RECORD, **values}.items():
-        source = source.replace(name, str(value))
-    return source.replace("_T(", f"_{dtype}(")
 
 
 def heights(tall, low, rows) -> tuple[np.ndarray, np.ndarray]:
@@ -249,29 +220,10 @@ def one_by_one(dtype: str, name: str) -> Strips:
     return Strips(f"{name}_{dtype}", "", rows, rows, 1)
 
 
-def all_strips(strips: Strips, arguments: str) -> str:
-    """Statements that go through all strips of a `block`; `arguments` are those behind the rows and segments of a strip."""
-    text = f"""\
-for c in range(block[3], block[4], CLASS):
-    some = ptr_i64(plan + c * 8)
-    taps = ptr_i64(plan + some[3])
-    strip = plan + some[0]
-    for s in range(some[1]):
-        {strips.name}(ptr_i64(strip), taps, some[4], some[5], {arguments})
-        strip += {16 * strips.tall}
-"""
-    if strips.low_name:
-        text += f"""\
-    for s in range(some[2]):
-        {strips.low_name}(ptr_i64(strip), taps, some[4], some[5], {arguments})
-        strip += {16 * strips.low}
-"""
-    return text.replace("CLASS", str(CLASS))
-
-
-def computed(function, dtype, node: Node, strips: Strips, fused=False) -> Computed:
-    """A number, or an array of integers, that follows from a node's walk once sizes are known."""
-    return Computed(OfWalk(function, dtype), (*geometry(node), *strips.shape, int(fused)))
+def computed(function, dtype, group: Group, strips: Strips) -> Computed:
+    """A number, or an array of integers, that follows from the walk of a group's convolution once sizes are known."""
+    flags = group.has_epilogue, 0 in group.prologues, 1 in group.prologues
+    return Computed(OfWalk(function, dtype), (*geometry(group.space.tiled), *strips.shape, *map(int, flags)))
 
 
 class OfWalk:

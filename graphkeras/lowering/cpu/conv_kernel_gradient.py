@@ -13,25 +13,21 @@ shapes of x and ct alone.
 import numpy as np
 
 from graphkeras.ir.dims import size
-from graphkeras.ir.node import Node, Value
-from graphkeras.lowering.cpu.contraction import tile_kernels
-from graphkeras.lowering.cpu.conv_geometry import (
-    BLOCK,
-    GEOMETRY,
-    ITEM,
+from graphkeras.lowering.cpu.conv_geometry import GEOMETRY, ITEM, Walk, computed, geometry, one_by_one, strips_of
+from graphkeras.lowering.cpu.conv_plan import gradient_cut, gradient_plan, room
+from graphkeras.lowering.cpu.conv_text import (
+    MADE,
     RECORD,
-    Walk,
     all_strips,
-    computed,
+    call,
     finished,
-    geometry,
     indented,
-    one_by_one,
+    make_cells,
+    operand,
     parameters,
-    strips_of,
+    result,
 )
-from graphkeras.lowering.cpu.conv_plan import gradient_cut, gradient_plan
-from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel, Temporary
+from graphkeras.lowering.cpu.kernel import Address, Computed, LoweredKernel, Temporary
 from graphkeras.lowering.cpu.source import short_dtype
 from graphkeras.schedule.groups import Group
 
@@ -42,18 +38,25 @@ _JOIN_ROWS = 8
 
 ARGUMENTS = (
     "x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "chunks", "all_panels",
-    "panels_per_unit", "per_group", "deep", "wide", "filters", "depth", "b_step", "step",
+    "panels_per_unit", "per_group", "deep", "wide", "filters", "depth", "b_step", "step", "ct_bytes", "ct_prologue",
+    "ct_prologue_args", *MADE,
 )  # fmt: skip
 _GRADIENT = (
     "def kernel(args, lo, hi, scratch):\n"
     + parameters(1, ARGUMENTS)
     + """\
+    record = ptr_i64(scratch)
+    packed = scratch + RECORD
+    cells = packed + ct_bytes
+    after = cells + room * channels * ITEM
     zero = const_T(0.0)
     for unit in range(lo, hi):
         chunk = unit % chunks
         q0 = unit // chunks * panels_per_unit
         q1 = min(all_panels, q0 + panels_per_unit)
         goal = partial + (chunk * all_panels + q0) * depth * WIDTH * ITEM
+        made = 0
+        made_end = 0
         first_block = chunk * blocks_per_chunk
         end_block = min(blocks, first_block + blocks_per_chunk)
         to = ptr_T(goal)
@@ -62,35 +65,52 @@ _GRADIENT = (
         for number in range(first_block, end_block):
             turn = number // per_turn
             block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
+"""
+    + indented(make_cells("end_block - 1"), 3)
+    + """\
             origin = x + turn * x_turn + block[0]
             first = turn * places + block[1]
             for q in range(q0, q1):
                 group = q // per_group
                 j0 = (q - group * per_group) * WIDTH
+                j1 = min(wide, j0 + WIDTH)
                 b_at = ct + (first * filters + group * wide + j0) * ITEM
-                if b_step != filters:
+                if ct_prologue != 0:
+"""
+    + indented(call("ct_prologue", "packed", "WIDTH", "first", "first + block[2]", "group * wide + j0", "group * wide + j1"), 5)
+    + """\
+                    b_at = packed
+                elif b_step != filters:
                     source = ptr_T(b_at)
-                    to = ptr_T(scratch)
+                    to = ptr_T(packed)
                     for p in range(block[2]):
                         for j in range(0, WIDTH, LANES):
                             n = min(LANES, wide - j0 - j)
                             store_T(to, p * WIDTH + j, loadn_T(source, p * filters + j, n) if n > 0 else zero)
-                    b_at = scratch
+                    b_at = packed
                 panel = ptr_T(b_at)
                 shift = origin + group * deep * ITEM
                 place = goal + (q - q0) * depth * WIDTH * ITEM
 STRIPS"""
 )
 
-_TAP_ARGUMENTS = ("x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "filters",
-                  "depth", "step")  # fmt: skip
+_TAP_ARGUMENTS = (
+    "x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "filters", "depth", "step",
+    "ct_bytes", "ct_prologue", "ct_prologue_args", *MADE,
+)  # fmt: skip
 _TAPS = (
     "def kernel(args, lo, hi, scratch):\n"
     + parameters(1, _TAP_ARGUMENTS)
     + """\
+    record = ptr_i64(scratch)
+    packed = scratch + RECORD
+    cells = packed + ct_bytes
+    after = cells + room * channels * ITEM
     zero = const_T(0.0)
     for chunk in range(lo, hi):
         goal = partial + chunk * depth * filters * ITEM
+        made = 0
+        made_end = 0
         first_block = chunk * blocks_per_chunk
         end_block = min(blocks, first_block + blocks_per_chunk)
         to = ptr_T(goal)
@@ -99,8 +119,18 @@ _TAPS = (
         for number in range(first_block, end_block):
             turn = number // per_turn
             block = ptr_i64(plan + (number - turn * per_turn + (per_turn if turn >= whole else 0)) * BLOCK)
+"""
+    + indented(make_cells("end_block - 1"), 3)
+    + """\
             origin = x + turn * x_turn + block[0]
-            panel = ptr_T(ct + (turn * places + block[1]) * filters * ITEM)
+            first = turn * places + block[1]
+            b_at = ct + first * filters * ITEM
+            if ct_prologue != 0:
+"""
+    + indented(call("ct_prologue", "packed", "filters", "first", "first + block[2]", 0, "filters"), 4)
+    + """\
+                b_at = packed
+            panel = ptr_T(b_at)
 STRIPS"""
 )
 
@@ -115,6 +145,7 @@ _JOIN = (
     record = ptr_i64(scratch)
     p = ptr_T(partial)
     ld = filters + LANES
+    after = scratch + RECORD + ROWS * ld * ITEM
     for unit in range(lo, hi):
         i0 = unit * ROWS
         i1 = min(lines, i0 + ROWS)
@@ -133,91 +164,82 @@ _JOIN = (
                         total = add(total, loadn_T(p, ((chunk * all_panels + q) * lines + i) * width + j, n))
                     storen_T(to, j, total, n)
         if epilogue != 0:
-            record[0] = scratch + RECORD
-            record[1] = ld
-            record[2] = i0
-            record[3] = i1
-            record[4] = 0
-            record[5] = filters
-            record[6] = 0
-            record[7] = 0
-            call_kernel(epilogue, epilogue_args, scratch, 0, scratch + RECORD + ROWS * ld * ITEM)
 """
+    + indented(call("epilogue", "scratch + RECORD", "ld", "i0", "i1", 0, "filters"), 3)
 )
 
 
 
 def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     """The kernel that adds up chunks, and the one that joins them."""
-    node, resolve = group.space.tiled, group.space.resolve
+    node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
-    (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
     words = dict(zip(GEOMETRY, geometry(node)))
     deep, wide = words["channels"] // words["groups"], words["filters"] // words["groups"]
     strips = strips_of(dtype, wide, size(node.specs[0].shape[:-1]))
 
     def number(function):
-        return computed(function, dtype, node, strips)
+        return computed(function, dtype, group, strips)
 
     partial = Temporary(name + "_chunks", number(_partial_bytes))
+    x, x_prologue, x_prologue_args = operand(group, 0, name + "_x")
+    ct, ct_prologue, ct_prologue_args = operand(group, 1, name + "_ct")
     args = (
-        Address.of(x, x_at.offset), Address.of(ct, ct_at.offset), Address(partial),
+        x, ct, Address(partial),
         *map(number, (_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _blocks_per_chunk, _chunks, _all_panels)),
         *map(number, (_panels_per_unit, _panels_per_group)), deep, wide, words["filters"],
-        *map(number, (_depth, _b_step, _step)),
+        *map(number, (_depth, _b_step, _step, _ct_bytes)), *ct_prologue_args, *x_prologue_args, number(_room), words["channels"],
+        number(_turn_cells),
     )  # fmt: skip
     calls = indented(all_strips(strips, "shift, step, panel, b_step, place, 1"), 4)
-    text = finished(_GRADIENT, dtype, STRIPS=calls, WIDTH=strips.width, BLOCK=8 * BLOCK)
+    text = finished(_GRADIENT, dtype, STRIPS=calls, WIDTH=strips.width)
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes
     )  # fmt: skip
-    return [main, *_join(group, name, partial, strips.width, number(_chunks))]
+    return [*x_prologue, *ct_prologue, main, *_join(group, name, partial, strips.width, number(_chunks))]
 
 
 def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     """The kernel that adds up chunks, and the one that joins them."""
-    node, resolve = group.space.tiled, group.space.resolve
+    node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
-    (x, x_at), (ct, ct_at) = map(resolve, node.inputs)
     strips = one_by_one(dtype, "gather_taps")
     filters = node.specs[0].shape[-1]
 
     def number(function):
-        return computed(function, dtype, node, strips)
+        return computed(function, dtype, group, strips)
 
     partial = Temporary(name + "_chunks", number(_tap_partial_bytes))
+    x, x_prologue, x_prologue_args = operand(group, 0, name + "_x")
+    ct, ct_prologue, ct_prologue_args = operand(group, 1, name + "_ct")
     args = (
-        Address.of(x, x_at.offset), Address.of(ct, ct_at.offset), Address(partial),
+        x, ct, Address(partial),
         *map(number, (_tap_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _tap_blocks_per_chunk)), filters,
-        *map(number, (_taps, _step)),
+        *map(number, (_taps, _step, _tap_ct_bytes)), *ct_prologue_args, *x_prologue_args, number(_room), filters, number(_turn_cells),
     )  # fmt: skip
     calls = indented(all_strips(strips, "origin, step, panel, filters, goal, 1, filters"), 3)
     main = LoweredKernel(
-        name, group.kind, finished(_TAPS, dtype, STRIPS=calls, BLOCK=8 * BLOCK), args, number(_tap_chunks), group,
+        name, group.kind, finished(_TAPS, dtype, STRIPS=calls), args, number(_tap_chunks), group, scratch=number(_tap_scratch),
         flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
-    return [main, *_join(group, name, partial, filters, number(_tap_chunks))]
+    return [*x_prologue, *ct_prologue, main, *_join(group, name, partial, filters, number(_tap_chunks))]
 
 
 def _join(group: Group, name: str, partial: Temporary, width, chunks: Computed) -> list[LoweredKernel]:
     """The kernel that adds chunks in order, after the one it hands its rows to."""
-    node: Node = group.space.tiled
+    node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
     *window, per_group, filters = node.specs[0].shape
     lines = size(window) * per_group
-    kernels, y, tile, tile_args = [], Address.of(Value(node)), 0, 0
-    if group.has_epilogue:
-        (epilogue,) = tile_kernels(group, name)
-        kernels.append(epilogue)
-        y, tile, tile_args = 0, KernelAddress(epilogue), BlockAddress(epilogue)
+    y, tile, tile_args, _ = result(group, name)
     groups = node.attrs["groups"] if width != filters else 1
-    args = (Address(partial), y, tile, tile_args, lines, filters, groups, width, chunks)
+    args = (Address(partial), y, *tile_args, lines, filters, groups, width, chunks)
     scratch = RECORD + ITEM[dtype] * _JOIN_ROWS * (filters + 64)
     kernel = LoweredKernel(
         name + "_join", group.kind, finished(_JOIN, dtype, ROWS=_JOIN_ROWS), args, (lines + _JOIN_ROWS - 1) // _JOIN_ROWS, group,
         scratch=scratch, bytes=4 * node.specs[0].nbytes,
     )  # fmt: skip
-    return [*kernels, kernel]
+    return [*tile, kernel]
 
 
 # ---- what follows from a walk ---------------------------------------------------------------------------------------
@@ -238,7 +260,15 @@ def _whole(walk: Walk) -> int:
 
 def _x_turn(walk: Walk) -> int:
     """Bytes from one turn's first image to the next one's."""
-    return gradient_cut(walk).images * walk.in_d * walk.in_h * walk.in_w * walk.channels * ITEM[walk.dtype]
+    return _turn_cells(walk) * walk.cell_bytes
+
+
+def _turn_cells(walk: Walk) -> int:
+    return gradient_cut(walk).images * walk.cells
+
+
+def _room(walk: Walk) -> int:
+    return room(walk, gradient_cut(walk))
 
 
 def _turn_places(walk: Walk) -> int:
@@ -272,7 +302,7 @@ def _panels_per_unit(walk: Walk) -> int:
 
 def _b_step(walk: Walk) -> int:
     """ct is copied where panels are ragged, and where its rows would fall on the same sets of the cache for many strips."""
-    packed = walk.wide % walk.width or (walk.depth > 64 and walk.filters * ITEM[walk.dtype] % 256 == 0)
+    packed = walk.made_ct or walk.wide % walk.width or (walk.depth > 64 and walk.filters * ITEM[walk.dtype] % 256 == 0)
     return walk.width if packed else walk.filters
 
 
@@ -318,9 +348,25 @@ def _units(walk: Walk) -> int:
     return _chunks(walk) * -(-walk.panels // _panels_per_unit(walk))
 
 
-def _scratch(walk: Walk) -> int:
+def _block_places(walk: Walk) -> int:
     chosen = gradient_cut(walk)
-    return chosen.images * chosen.rows * chosen.piece * walk.width * ITEM[walk.dtype]
+    return chosen.images * chosen.rows * chosen.piece
+
+
+def _ct_bytes(walk: Walk) -> int:
+    return _block_places(walk) * walk.width * ITEM[walk.dtype]
+
+
+def _tap_ct_bytes(walk: Walk) -> int:
+    return _block_places(walk) * walk.filters * ITEM[walk.dtype] * walk.made_ct
+
+
+def _scratch(walk: Walk) -> int:
+    return RECORD + _ct_bytes(walk) + _room(walk) * walk.cell_bytes
+
+
+def _tap_scratch(walk: Walk) -> int:
+    return RECORD + _tap_ct_bytes(walk) + _room(walk) * walk.cell_bytes
 
 
 def _partial_bytes(walk: Walk) -> int:

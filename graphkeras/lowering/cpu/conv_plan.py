@@ -6,8 +6,9 @@ their list, for offsets count from the block's own first cell and place.
 
 A plan is one array of 64-bit words, all offsets in it in bytes from its start unless said:
 
-    blocks      BLOCK words each: offset of the array's first cell (bytes), first place, places, first class, end of classes. Blocks
-                of one turn (`Cut.images` images) first, then those of the last turn, where fewer images remain.
+    blocks      BLOCK words each: offset of the array's first cell (bytes), first place, places, first class, end of classes, first
+                cell that is read, and how many from there on. Blocks of one turn (`Cut.images` images) first, then those of the last
+                turn, where fewer images remain.
     classes     CLASS words each: strips, number of tall and of low ones, segments, number of segments, length of a segment
     segments    element offsets in the array and in the panel
     strips      the rows' offsets in the array and in the sums, as `gather_strip` wants them; tall ones first
@@ -25,6 +26,7 @@ from graphkeras.lowering.cpu.target import LANES
 _PLACES, _FEW_PLACES = 800, 150  # of a block at most; and where a place has many channels
 _BLOCK_BYTES = 400 * 1024  # of a block's cells and results: they stay in the second cache, more or less
 _STEP, _STRIP = (24.5, 85.0) if LANES == 16 else (6.2, 30.0)  # cycles of a step of a tall strip, and besides of the strip
+_MADE_BYTES = 128 * 1024  # of cells that a prologue makes at once, where a block reads less
 _UNIT = 600.0  # cycles of a unit besides its strips
 _SETS, _LINE, _WAYS = 64, 64, 6  # of a first cache: sets, bytes of a line, and lines of a set that rows may fill
 _GRADIENT_PLACES = 144  # of a block of a kernel gradient: its cells and its part of ct stay in the first caches
@@ -100,6 +102,35 @@ def gradient_cut(walk: Walk) -> Cut:
     return Cut(1, max(1, -(-walk.rows // blocks)), walk.piece)
 
 
+def cells_read(walk: Walk, chosen: Cut) -> tuple[np.ndarray, np.ndarray]:
+    """First cell that each block of an image reads, and the end of its cells."""
+
+    def ends(axis, places):
+        count = np.array(axis.count, np.int64)[axis.of[places]]
+        return count > 0, axis.start[places], axis.start[places] + (count - 1) * axis.step
+
+    rows, columns = np.arange(walk.rows), np.arange(walk.out_w)
+    (in_d, d0, d1), (in_h, h0, h1), (in_w, w0, w1) = map(ends, walk.axes, (rows // walk.out_h, rows % walk.out_h, columns))
+    lines0, lines1 = ((d * walk.in_h + h) * walk.in_w for d, h in ((d0, h0), (d1, h1)))
+    first, end = [], []
+    for r, w in itertools.product(range(0, walk.rows, chosen.rows), range(0, walk.out_w, chosen.piece)):
+        some = r + np.flatnonzero((in_d & in_h)[r : r + chosen.rows])
+        cells = w + np.flatnonzero(in_w[w : w + chosen.piece])
+        reads = len(some) > 0 and len(cells) > 0
+        first.append(lines0[some].min() + w0[cells].min() if reads else 0)
+        end.append(lines1[some].max() + w1[cells].max() + 1 if reads else 0)
+    return np.array(first, np.int64), np.array(end, np.int64)
+
+
+def room(walk: Walk, chosen: Cut) -> int:
+    """Cells that a prologue makes at once, at most: those of a block, or more."""
+    if not walk.made or not walk.batch * walk.rows * walk.out_w:
+        return 0
+    first, end = cells_read(walk, chosen)
+    block = int((end - first).max()) + (chosen.images - 1) * walk.cells
+    return min(max(block, _MADE_BYTES // max(1, walk.cell_bytes)), walk.batch * walk.cells)
+
+
 class _Words:
     """A plan in the making."""
 
@@ -149,6 +180,7 @@ class _Planner:
         """The finished plan."""
         if not self.walk.batch * self.walk.rows * self.walk.out_w:
             return np.zeros(1, np.int64)  # never read
+        self.reads = cells_read(self.walk, self.cut)
         head = [self._block(images, b) for images in (self.cut.images, self.rest or self.cut.images) for b in range(self.per_turn)]
         return self.words.joined(head)
 
@@ -163,14 +195,17 @@ class _Planner:
         lines, cells = lines - lines[0], cells - cells[0]
         key = (images, self.row_classes[rows].tobytes(), lines.tobytes(), walk.axes[2].of[columns].tobytes(), cells.tobytes())
         if key not in self.made:
-            images_at = np.arange(images) * (walk.in_d * walk.in_h * walk.in_w)
+            images_at = np.arange(images) * walk.cells
             lines = (images_at[:, None] + lines[None, :]).reshape(-1)
             classes = list(self.classes(np.tile(rows, images), columns, lines, cells))
             place = self.words.add(classes)
             self.made[key] = place // 8, place // 8 + len(classes) * CLASS
         span = (r1 - r0) * (w1 - w0) * images
         first, end = self.made[key]
-        return [origin * walk.channels * ITEM[walk.dtype], r0 * walk.out_w + w0, span, first, end]
+        low, high = (int(of_blocks[number]) for of_blocks in self.reads)
+        if high > low:
+            high += (images - 1) * walk.cells
+        return [origin * walk.cell_bytes, r0 * walk.out_w + w0, span, first, end, low, high - low]
 
 
 class _Convolution(_Planner):
@@ -199,7 +234,7 @@ class _Convolution(_Planner):
         walk, item = self.walk, ITEM[self.walk.dtype]
         w = walk.axes[2]
         of = (self.row_classes[rows][:, None] * w.classes + w.of[columns][None, :]).reshape(-1)
-        cells = (lines[:, None] + cells[None, :]).reshape(-1) * (walk.channels * item)
+        cells = (lines[:, None] + cells[None, :]).reshape(-1) * walk.cell_bytes
         order = np.argsort(of, kind="stable")
         borders = [*np.flatnonzero(np.diff(of[order], prepend=-1)), len(of)]
         for begin, end in zip(borders, borders[1:]):
@@ -323,7 +358,7 @@ def _cycles(walk: Walk, plan) -> float:
     if len(plan) == 1:  # of an empty array
         return 0.0
     blocks = plan[: gradient_cut(walk).blocks(walk) * BLOCK].reshape(-1, BLOCK)
-    rows = np.concatenate([plan[first:end] for first, end in blocks[:, 3:]]).reshape(-1, CLASS)
+    rows = np.concatenate([plan[first:end] for first, end in blocks[:, 3:5]]).reshape(-1, CLASS)
     _, tall, low, _, segments, count = rows.T
     height = (tall * walk.tall + low * walk.low) / walk.tall
     return float((height * (segments * count * _STEP + _STRIP) + (tall + low) * segments * _SEGMENT).sum())

@@ -9,7 +9,8 @@ import numpy as np
 
 from graphkeras.ir.dims import Dim, size
 from graphkeras.ir.node import Node, Value
-from graphkeras.lowering.cpu.conv_geometry import AXES, indented
+from graphkeras.lowering.cpu.conv_geometry import AXES
+from graphkeras.lowering.cpu.conv_text import indented
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
 from graphkeras.lowering.cpu.source import HALF, short_dtype
 from graphkeras.schedule.groups import Group
