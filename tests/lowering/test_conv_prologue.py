@@ -81,7 +81,7 @@ def test_prologues_run_un_jitted():
 @pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("depthwise")])
 def test_cells_that_a_block_reads(case):
     """Every tap of every place lies in the range that is made for its block."""
-    for graph, arrays, _ in parts(case):
+    for graph, *_ in parts(case):
         (node,) = (n for n in graph.nodes if n.op == graph.name)
         strips = strips_of("f32", node.specs[0].shape[-1] // node.attrs["groups"])
         of_node = Walk((*geometry(node), *strips.shape, 0, 1, 0), "f32")
