@@ -52,6 +52,55 @@ def _wide(function):
 # ---- variance -------------------------------------------------------------------------------------------------------
 
 
+def _is_down_columns(shape, axes) -> bool:
+    """Whether the axes are neighbours, with one behind them along which columns lie side by side."""
+    return bool(axes) and axes == tuple(range(axes[0], axes[-1] + 1)) and any(d != 1 for d in shape[axes[-1] + 1 :])
+
+
+def _deviations_infer(x, *, axes, keepdims):
+    require_dtype("reduce_deviations", [x], FLOATS, "floating-point")
+    require_axes("reduce_deviations", axes, x.rank)
+    if not _is_down_columns(x.shape, axes):
+        raise ArgumentError(
+            f"reduce_deviations: axes {axes} of {x.shape} are not the rows of columns that lie side by side.",
+            got=show([x]),
+            expected="neighbouring axes, and a longer one than 1 behind them",
+            mend="use variance, which takes any axes",
+        )
+    return x.with_shape(reduced_shape(x.shape, axes, keepdims))
+
+
+def _deviations_eager(x, *, axes, keepdims):
+    deviations, _ = _deviations(x, axes)
+    return np.asarray(np.square(deviations).sum(axes, keepdims=keepdims)).astype(x.dtype)
+
+
+def _deviations_vjp(ct, x, y, *, axes, keepdims):
+    return (_centered(x, axes) * (expanded(ct, x, axes, keepdims) * scalar_like(2, x)),)
+
+
+register_op(
+    "reduce_deviations",  # sum of the squared deviations from the mean of a column, in one walk over the rows
+    kind="reduction",
+    infer=_deviations_infer,
+    eager=in_float32(_deviations_eager),
+    vjp=_deviations_vjp,
+    cost=lambda x, outputs, **attrs: 4 * x.size,
+    samples=[
+        Sample((uniform((7, 3)),), {"axes": (0,), "keepdims": False}),
+        Sample((uniform((4, 3, 2, 5)),), {"axes": (0, 1, 2), "keepdims": True}),
+        Sample((uniform((3, 70, 2), 100, 101),), {"axes": (1,), "keepdims": False}),
+        Sample((uniform((300, 20), 9999, 10001),), {"axes": (0,), "keepdims": False}),
+    ],
+    errors=[
+        ErrorSample((integers((2, 3)),), {"axes": (0,), "keepdims": True}, raises=DTypeError, match="needs floating-point elements"),
+        ErrorSample((uniform((2, 3)),), {"axes": (1,), "keepdims": True}, raises=ArgumentError, match="not the rows of columns"),
+        ErrorSample((uniform((2, 3, 4)),), {"axes": (0, 2), "keepdims": True}, raises=ArgumentError, match="not the rows of columns"),
+        ErrorSample((uniform((2, 3)),), {"axes": (2,), "keepdims": True}, raises=ArgumentError, match="axis 2 is out of"),
+    ],
+)
+
+
 def _variance_infer(x, *, axes, keepdims):
     require_dtype("variance", [x], FLOATS, "floating-point")
     require_axes("variance", axes, x.rank)
@@ -60,6 +109,9 @@ def _variance_infer(x, *, axes, keepdims):
 
 @_wide
 def _variance_expand(x, *, axes, keepdims):
+    if _is_down_columns(x.spec.shape, axes):
+        count = converted(size(x.spec.shape[a] for a in axes), x.dtype)
+        return prim.divide(prim.reduce_deviations(x, axes=axes, keepdims=keepdims), count)
     spread = _mean(prim.square(_centered(x, axes)), axes)
     return prim.reshape(spread, shape=reduced_shape(x.spec.shape, axes, keepdims))
 

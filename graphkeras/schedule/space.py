@@ -18,7 +18,7 @@ from graphkeras.schedule.views import is_literal, matmul_layouts
 
 FULL, REDUCED, SIDE = "full", "reduced", "side"
 REDUCTIONS = {
-    "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "argmax", "argmin",
+    "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "argmax", "argmin", "reduce_deviations",
 }  # fmt: skip
 CHUNK_ROWS = 64
 """Sums down columns restart every so many rows; a kernel that takes them on the side has chunks of rows for units."""

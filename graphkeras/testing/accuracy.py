@@ -123,7 +123,8 @@ def _bound(record, sample, arrays, want):
         return _terms(record, sample, arrays, wide) * magnitude
     if record.name in _ATTENTION:
         return _STEPS_LIMIT * max(float(np.abs(_wide(a)).max(initial=0)) for a in (*arrays, *want) if a.dtype.kind == "f")
-    if record.kind == "composite" and record.name not in ("one_hot", "custom_gradient", "dropout"):
+    many_steps = record.kind == "composite" and record.name not in ("one_hot", "custom_gradient", "dropout")
+    if many_steps or record.name == "reduce_deviations":
         largest = max((np.abs(_wide(a))[np.isfinite(_wide(a))].max(initial=0) for a in (*arrays, *want) if a.dtype.kind != "i"), default=0)
         axes = sample.attrs.get("axes")
         x = arrays[0]

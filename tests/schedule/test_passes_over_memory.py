@@ -51,7 +51,7 @@ CASES = {  # what runs, its inputs, kinds of the groups, how often an array of t
     "layer norm": (layer_norm, (ROW, VECTOR, VECTOR), ["row"], 2),
     "layer norm gradients": (gradients_of(layer_norm), (ROW, VECTOR, VECTOR, ROW), ["row"], 3),
     "rms norm gradients": (gradients_of(rms_norm), (ROW, VECTOR, ROW), ["row"], 3),
-    "batch norm": (batch_norm, (IMAGE, CHANNELS, CHANNELS), ["column", "column", "pointwise"], 4),
+    "batch norm": (batch_norm, (IMAGE, CHANNELS, CHANNELS), ["column", "pointwise"], 3),
     "batch norm gradients": (gradients_of(batch_norm), (IMAGE, CHANNELS, CHANNELS, IMAGE), ["column", "column", "pointwise"], 6),
 }
 

@@ -32,7 +32,9 @@ class ColumnLowering:
         outer, reduced, inner = group.space.parts
         self.outer, self.columns, self.count = outer, size(inner), size(reduced)
         self.combines = {n.id: Combine(n) for n in self.space.nodes_in_order() if n.op in REDUCTIONS}
-        self.chunks = (isinstance(self.count, Dim) or self.count > CHUNK_ROWS) and any(c.chunked for c in self.combines.values())
+        combines = self.combines.values()
+        many = isinstance(self.count, Dim) or self.count > CHUNK_ROWS
+        self.chunks = any(c.chunked and (many or (c.shifts and self.count > 0)) for c in combines)
 
     def lower(self) -> list[LoweredKernel]:
         if self._splits():
@@ -47,10 +49,11 @@ class ColumnLowering:
             w.line("r = 0")
             if self.chunks:
                 with w.block(f"while r < {self.rows}:"):
+                    w.line("f = r")
                     w.line(f"s = min(r + {CHUNK_ROWS}, {self.rows})")
                     self._start([self.running[key] for key in self.totals])
                     self._rows("s")
-                    self._add_chunk()
+                    self._add_chunk("f", "s - f")
             else:
                 self._rows(self.rows)
             self._finish()
@@ -75,14 +78,14 @@ class ColumnLowering:
         return (self.count + CHUNK_ROWS - 1) // CHUNK_ROWS
 
     def make_parts(self) -> dict:
-        """For each reduction a place for the results of all chunks, (outer, chunk, column)."""
-        self.parts = {key: self._temporary(key) for key in self.combines}
+        """For each reduction a place for each of its totals of all chunks, (outer, chunk, column)."""
+        self.parts = {key: self._temporaries(key) for key in self.combines}
         return self.parts
 
     def _parts_kernel(self, parts):
         self._collect((FULL,))
         w = self.w
-        pointers = {key: w.pointer(Address(part), self.combines[key].vector) for key, part in parts.items()}
+        pointers = self._pointers(parts)
         many = w.arg(self._chunk_count, "n")
         w.line("u = lo")
         with w.block("while u < hi:"):
@@ -97,9 +100,10 @@ class ColumnLowering:
             w.line("j = b")
             with w.block("while j < e:"):
                 w.line("m = min(e - j, LANES)")
-                for key, pointer in pointers.items():
-                    held, dtype, _ = self.running[key][0]
-                    w.line(f"storen_{dtype}({pointer}, d + j, load_{dtype}({held}, j - b), m)")
+                for key, combine in self.combines.items():
+                    kept = combine.part(w, self._loaded(self.running[key]), f"s - c * {CHUNK_ROWS}")
+                    for pointer, part in zip(pointers[key], kept):
+                        w.line(f"storen_{combine.vector}({pointer}, d + j, {part}, m)")
                 w.line("j += LANES")
             w.line("u += 1")
         return self._kernel(self.name + "_parts", self._blocks * self._chunk_count, flops=self.group.flops, bytes=self.group.bytes)
@@ -108,39 +112,40 @@ class ColumnLowering:
         """Adds up the chunks, in order."""
         self._collect((REDUCED,))
         w = self.w
-        pointers = {key: w.pointer(Address(part), self.combines[key].vector) for key, part in self.parts.items()}
-        many = w.arg(self._chunk_count, "n")
-        starts = {key: [(*slots[0][:2], combine.neutral_total() if combine.chunked else combine.neutral()[0])]
-                  for (key, combine), slots in zip(self.combines.items(), self.running.values())}  # fmt: skip
-        self.totals = starts
+        pointers = self._pointers(self.parts)
+        many, rows = w.arg(self._chunk_count, "n"), w.size(self.count)
+        for key, combine in self.combines.items():
+            self.totals[key] = [(*slot[:2], start) for slot, start in zip(self.running[key], combine.neutral_totals())]
         w.line("u = lo")
         with w.block("while u < hi:"):
             self._unit("u")
-            self._start(list(starts.values()))
+            self._start(list(self.totals.values()))
             w.line("c = 0")
             with w.block(f"while c < {many}:"):
                 w.line(f"d = (o * {many} + c) * {self.n}")
+                w.line(f"f = c * {CHUNK_ROWS}")
+                w.line(f"s = min({CHUNK_ROWS}, {rows} - f)")
                 w.line("j = b")
                 with w.block("while j < e:"):
                     w.line("m = min(e - j, LANES)")
-                    for key, pointer in pointers.items():
-                        total, dtype, _ = starts[key][0]
-                        part = Vec(f"loadn_{dtype}({pointer}, d + j, m)", dtype)
-                        (new,) = self.combines[key].step(w, [f"load_{dtype}({total}, j - b)"], part, None, None)
-                        w.line(f"store_{dtype}({total}, j - b, {new})")
+                    for key, combine in self.combines.items():
+                        part = [w.assign(f"loadn_{combine.vector}({p}, d + j, m)", combine.vector).name for p in pointers[key]]
+                        self._join(key, part, "f", "s")
                     w.line("j += LANES")
                 w.line("c += 1")
             self._finish()
             w.line("u += 1")
-        moved = sum((part.nbytes for part in self.parts.values()), 0)
+        moved = sum((part.nbytes for kept in self.parts.values() for part in kept), 0)
         return self._kernel(self.name, self._blocks, flops=0, bytes=moved)
 
-    def _temporary(self, key) -> Temporary:
-        width = 8 if self.combines[key].vector.endswith("64") else 4
-        return Temporary(
-            f"{self.name}_{self.combines[key].op}_{list(self.combines).index(key)}",
-            size(self.outer) * self._chunk_count * self.columns * width,
-        )
+    def _temporaries(self, key) -> list[Temporary]:
+        combine = self.combines[key]
+        nbytes = size(self.outer) * self._chunk_count * self.columns * (8 if combine.vector.endswith("64") else 4)
+        name = f"{self.name}_{combine.op}_{list(self.combines).index(key)}"
+        return [Temporary(f"{name}_{number}", nbytes) for number in range(len(combine.totals))]
+
+    def _pointers(self, parts) -> dict:
+        return {key: [self.w.pointer(Address(p), self.combines[key].vector) for p in kept] for key, kept in parts.items()}
 
     # ---- parts of both ----------------------------------------------------------------------------------------------
 
@@ -203,7 +208,7 @@ class ColumnLowering:
         for key, combine in self.combines.items():
             self.running[key] = [(*slot(dtype), number) for dtype, number in zip(combine.slots, combine.neutral())]
             if self.chunks and combine.chunked:
-                self.totals[key] = [(*slot(combine.vector), combine.neutral_total())]
+                self.totals[key] = [(*slot(dtype), start) for dtype, start in zip(combine.totals, combine.neutral_totals())]
 
     def _start(self, groups):
         """Fills running vectors with their start values."""
@@ -263,27 +268,34 @@ class ColumnLowering:
             if combine.is_position and row is None:
                 row = w.assign("splat_i64v(r)", "i64").name
             w.note(f"{node!r}    {node.origin}")
-            held = [w.assign(f"load_{dtype}({pointer}, j - b)", dtype).name for pointer, dtype, _ in self.running[node.id]]
             # Lanes beyond the end add zeros to columns that nobody stores.
-            for (pointer, dtype, _), new in zip(self.running[node.id], combine.step(w, held, x, row, None)):
-                w.line(f"store_{dtype}({pointer}, j - b, {new})")
+            take_row(w, combine, [slot[:2] for slot in self.running[node.id]], x, row, "j - b")
         for node in nodes:
             value = Value(node)
             if node.id not in self.combines and value in self.stores:
                 target = self.stores[value]
                 store(w, target.pointer, target.dtype, "d + j", body.values[value], lanes)
 
-    def _add_chunk(self):
+    def _add_chunk(self, before, rows):
+        """Joins a chunk of so many rows to those before it."""
         w = self.w
-        if not self.totals:
-            return
-        w.line("j = 0")
-        with w.block(f"while j < {BLOCK}:"):
-            for key, [(total, dtype, _)] in self.totals.items():
-                part = self.running[key][0][0]
-                name = "add" if self.combines[key].op == "reduce_sum" else "mul"
-                w.line(f"store_{dtype}({total}, j, {name}(load_{dtype}({total}, j), load_{dtype}({part}, j)))")
+        w.line("j = b")
+        with w.block("while j < e:"):
+            for key in self.totals:
+                self._join(key, self.combines[key].part(w, self._loaded(self.running[key]), rows), before, rows)
             w.line("j += LANES")
+
+    def _join(self, key, part, before, rows):
+        w, combine, totals = self.w, self.combines[key], self.totals[key]
+        if combine.shifts:
+            with w.block(f"if {before} == 0:"):
+                w.line(f"store_{combine.vector}({totals[0][0]}, j - b, {part[0]})")
+        new = combine.join(w, self._loaded(totals), part, before, rows)
+        for (pointer, dtype, _), value in [*zip(totals, new)][int(combine.shifts) :]:
+            w.line(f"store_{dtype}({pointer}, j - b, {value})")
+
+    def _loaded(self, slots) -> list[str]:
+        return [self.w.assign(f"load_{dtype}({pointer}, j - b)", dtype).name for pointer, dtype, _ in slots]
 
     def _finish(self):
         """Results of the block, what is computed from them, and their stores. One masked loop: there are few results."""
@@ -309,8 +321,7 @@ class ColumnLowering:
         for node in space.nodes_in_order():
             if node.id in self.combines:
                 combine = self.combines[node.id]
-                slots = self.totals.get(node.id) or self.running[node.id][-1:]
-                pointer, dtype, _ = slots[0]
+                pointer, dtype, _ = (self.totals.get(node.id) or self.running[node.id])[-1]
                 body.values[Value(node)] = combine.result(w, w.assign(f"load_{dtype}({pointer}, j - b)", dtype))
             elif space.levels[node.id] == REDUCED:
                 if node.op == "assign_variable":
@@ -330,6 +341,16 @@ def _add(base: str, index: str, step: str) -> str:
         return base
     term = index if step == "1" else f"{index} * {step}"
     return term if base == "0" else f"{base} + {term}"
+
+
+def take_row(w: Writer, combine: Combine, slots, x: Vec, row: str | None, place: str) -> None:
+    """Takes a vector of row r into running vectors, (pointer, dtype) each, at a place."""
+    if combine.shifts:
+        with w.block(f"if r % {CHUNK_ROWS} == 0:"):
+            w.line(f"store_{combine.vector}({slots[0][0]}, {place}, {x.name})")
+    held = [w.assign(f"load_{dtype}({pointer}, {place})", dtype).name for pointer, dtype in slots]
+    for (pointer, dtype), new in [*zip(slots, combine.step(w, held, x, row, None))][int(combine.shifts) :]:
+        w.line(f"store_{dtype}({pointer}, {place}, {new})")
 
 
 def lower_column(group: Group, name: str) -> list[LoweredKernel]:

@@ -3,6 +3,10 @@
 The order of a sum is part of its meaning here: along a row TURNS vectors of running sums take turns, so that no addition waits for
 the one before; they are restarted every CHUNK elements, added up and folded across lanes by a fixed tree, and chunks are added in
 order. Down columns there is one running sum each, restarted every CHUNK_ROWS rows. It depends on the reduced shape alone.
+
+Squared deviations from the mean of a column are found in one walk: within a chunk they are sums of deviations from the chunk's first
+row, which is one of the numbers, so that little cancels; chunks are joined by the formula of Chan, Golub and LeVeque (Algorithms for
+computing the sample variance, The American Statistician 37, 1983), with their means as distances from the column's first number.
 """
 
 import math
@@ -46,13 +50,16 @@ class Combine:
         node: the reduction.
         dtype: dtype of the elements (and of the running value).
         chunked: whether the running value restarts at chunks, because the order of its additions shows in the result.
+        shifts: whether the first running vector is the first row of a chunk, and the first total the first row of all, from which the
+            others deviate; who walks the rows sets it.
     """
 
     def __init__(self, node: Node):
         self.node = node
         self.op = node.op
         self.dtype = short_dtype(node.inputs[0].dtype)
-        self.chunked = node.op in ("reduce_sum", "reduce_prod") and self.dtype in FLOATING
+        self.shifts = node.op == "reduce_deviations"
+        self.chunked = self.shifts or (node.op in ("reduce_sum", "reduce_prod") and self.dtype in FLOATING)
 
     @property
     def vector(self) -> str:
@@ -62,7 +69,15 @@ class Combine:
     @property
     def slots(self) -> list[str]:
         """dtypes of the running vectors."""
+        if self.shifts:
+            return [self.vector] * 3  # first row, sum of deviations from it, sum of their squares
         return [self.vector, "i64"] if self.is_position else [self.vector]
+
+    @property
+    def totals(self) -> list[str]:
+        """dtypes of what a chunk leaves behind, and of what chunks are joined to; the result is the last of them."""
+        # First row, distance of the mean from it, sum of squared deviations from the mean.
+        return [self.vector] * 3 if self.shifts else [self.vector]
 
     @property
     def is_position(self) -> bool:
@@ -78,14 +93,20 @@ class Combine:
             return [extreme(self.dtype, self._lowest), 0]
         if self.op in ("reduce_max", "reduce_min"):
             return [extreme(self.dtype, self._lowest)]
-        return [1 if self.op in ("reduce_prod", "reduce_all") else 0]
+        return [0] * 3 if self.shifts else [1 if self.op in ("reduce_prod", "reduce_all") else 0]
 
-    def neutral_total(self):
-        """Start of the sum (product) of chunks: adding the first chunk to it changes no bit, not even the sign of a zero."""
-        return -0.0 if self.op == "reduce_sum" else 1.0
+    def neutral_totals(self) -> list:
+        """What the first chunk is joined to, which changes no bit of it, not even the sign of a zero."""
+        if self.shifts:
+            return [0.0] * 3
+        return [-0.0 if self.op == "reduce_sum" else 1.0] if self.chunked else self.neutral()[:1]
 
     def step(self, w: Writer, running: list[str], x: Vec, index: str | None, lanes: str | None) -> list[str]:
         """Sources of the new running vectors after taking in x; lanes from `lanes` on keep theirs."""
+        if self.shifts:
+            first, total, squares = running
+            away = w.assign(f"sub({x.name}, {first})", self.vector).name
+            return [first, f"add({total}, {away})", f"fma({away}, {away}, {squares})"]
         if self.is_position:
             best, at = running
             compare = "gt" if self._lowest else "lt"
@@ -97,6 +118,31 @@ class Combine:
             return [f"select({better.name}, {x.name}, {best})", f"select({better.name}, {index}, {at})"]
         combined = f"{_STEP[self.op]}({running[0]}, {x.name})"
         return [combined if lanes is None else f"select(firstn({lanes}), {combined}, {running[0]})"]
+
+    def part(self, w: Writer, running: list[str], rows: str) -> list[str]:
+        """Sources of what a chunk of so many rows leaves behind."""
+        if not self.shifts:
+            return running[:1]
+        first, total, squares = running
+        gap = w.assign(f"div({total}, {self._number(rows)})", self.vector).name
+        spread = w.assign(f"sub({squares}, mul({total}, {gap}))", self.vector).name
+        # Squares beyond all numbers stay so, unless there is no mean either.
+        infinite = w.literal(math.inf, self.vector).name
+        spread = f"select(and_(eq({squares}, {infinite}), lt(abs({total}), {infinite})), {squares}, {spread})"
+        return [first, gap, f"max({spread}, {w.literal(0, self.vector).name})"]
+
+    def join(self, w: Writer, totals: list[str], part: list[str], before: str, rows: str) -> list[str]:
+        """Sources of the totals after a chunk of so many rows, with `before` rows before it."""
+        if not self.shifts:
+            return self.step(w, totals, Vec(part[0], self.vector), None, None)
+        first, mean, spread = totals
+        share = w.assign(f"div({self._number(rows)}, {self._number(f'{before} + {rows}')})", self.vector).name
+        gap = w.assign(f"sub(add(sub({part[0]}, {first}), {part[1]}), {mean})", self.vector).name
+        between = f"mul(mul({gap}, mul({self._number(before)}, {share})), {gap})"
+        return [first, f"add({mean}, mul({gap}, {share}))", f"add(add({spread}, {part[2]}), {between})"]
+
+    def _number(self, count: str) -> str:
+        return f"cast_{self.vector}(splat_i64v({count}))"
 
     def start(self, w: Writer) -> list[str]:
         """Fresh names of the running vectors of a row, in turns where the order of taking things in does not matter otherwise."""

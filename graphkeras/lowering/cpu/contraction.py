@@ -8,7 +8,7 @@ from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu import gemm
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, role_of, store
-from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides
+from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides, slots_of
 from graphkeras.lowering.cpu.source import Vec, Writer, short_dtype
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.space import CHUNK_ROWS, SIDE, Space, is_turned
@@ -51,7 +51,7 @@ def lower_contraction(group: Group, name: str) -> list[LoweredKernel]:
     sizes = (m, n, k, batch, a_step, bool(group.writes), dtype == "f64", chunked)
     words.update(down=Computed(_down, sizes), across=Computed(_across, sizes))
     units = Computed(_units, sizes)
-    scratch = Computed(_scratch[dtype], (k, bool(group.prologues), chunked, len(group.space.sides)))
+    scratch = Computed(_scratch[dtype], (k, bool(group.prologues), chunked, slots_of(group)))
     product = LoweredKernel(
         name, group.kind, gemm.source(dtype), tuple(words.values()), units, group, 1, scratch, flops=group.flops, bytes=group.bytes
     )
@@ -196,7 +196,7 @@ def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, c
         with w.block("while r < t[3]:"):
             row()
     else:
-        sides.lie_at([f"scratch + {i} * (t[1] + LANES) * {SLOT_BYTES}" for i in range(len(sides.combines))])
+        sides.lie_at([f"scratch + {i} * (t[1] + LANES) * {SLOT_BYTES}" for i in range(sides.slots)])
         w.line("c = e - t[4]")
         with w.block("while r < t[3]:"):
             sides.begin("c")

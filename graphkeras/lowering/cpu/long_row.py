@@ -68,8 +68,7 @@ class LongRowLowering(RowLowering):
             self._row_start()
             for combine, pointer in zip(self.combines, pointers):
                 total = w.name("t")
-                start = combine.neutral_total() if combine.chunked else combine.neutral()[0]
-                w.line(f"{total} = {w.literal(start, combine.vector).name}")
+                w.line(f"{total} = {w.literal(combine.neutral_totals()[0], combine.vector).name}")
                 w.line("c = 0")
                 with w.block(f"while c < {many}:"):
                     part = Vec(f"splat_{combine.vector}({pointer}, r * {many} + c)", combine.vector)

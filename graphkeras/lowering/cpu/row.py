@@ -94,7 +94,7 @@ class RowLowering:
     def _chunks_of_rows(self, rows):
         """A unit is a chunk of rows; what it sums on the side goes to memory at its end."""
         w, places = self.w, []
-        for _ in self.sides.combines:
+        for _ in range(self.sides.slots):
             places.append(f"scratch + {w.size(self.scratch)}")
             self.scratch = (self.columns * SLOT_BYTES + 127) // 64 * 64 + self.scratch
         self.sides.lie_at(places)
@@ -236,7 +236,7 @@ class RowLowering:
         totals = {c.node.id: w.name("t") for c in combines if c.chunked and self.chunks}
         for combine in combines:
             if combine.node.id in totals:
-                w.line(f"{totals[combine.node.id]} = {w.literal(combine.neutral_total(), combine.vector).name}")
+                w.line(f"{totals[combine.node.id]} = {w.literal(combine.neutral_totals()[0], combine.vector).name}")
             else:
                 combine.set_neutral(w, running[combine.node.id])
         w.line("j = 0")

@@ -4,12 +4,12 @@ A kernel whose units are whole chunks writes each chunk's sums to memory; a seco
 column kernel would have done it.
 """
 
-from graphkeras.lowering.cpu.column import ColumnLowering
+from graphkeras.lowering.cpu.column import ColumnLowering, take_row
 from graphkeras.lowering.cpu.combine import Combine
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel
 from graphkeras.lowering.cpu.source import Vec, Writer
 from graphkeras.schedule.groups import Group
-from graphkeras.schedule.space import SIDE, Space
+from graphkeras.schedule.space import CHUNK_ROWS, SIDE, Space
 
 SLOT_BYTES = 8
 """Room for an element of a running vector, whatever its dtype."""
@@ -25,6 +25,7 @@ class Sides:
 
     Attributes:
         combines: by node id.
+        slots: number of running vectors.
     """
 
     def __init__(self, group: Group, w: Writer, name: str):
@@ -32,8 +33,9 @@ class Sides:
         self.combines = {n.id: Combine(n) for n in group.space.sides}
         self._columns = ColumnLowering(_sums(group), name + "_sums")
         parts = self._columns.make_parts()
-        self._parts = {key: w.pointer(Address(part), self.combines[key].vector) for key, part in parts.items()}
+        self._parts = {key: [w.pointer(Address(p), self.combines[key].vector) for p in kept] for key, kept in parts.items()}
         self._running: dict = {}
+        self.slots = slots_of(group)
 
     def totals_kernel(self) -> LoweredKernel:
         """Adds up the chunks."""
@@ -41,35 +43,42 @@ class Sides:
 
     def lie_at(self, places: list[str]) -> None:
         """Gives the running vectors their addresses."""
-        for (key, combine), place in zip(self.combines.items(), places, strict=True):
-            self._running[key] = self.w.name("s"), combine.vector
-            self.w.line(f"{self._running[key][0]} = ptr_{combine.vector}({place})")
+        remaining = iter(places)
+        for key, combine in self.combines.items():
+            self._running[key] = [(self.w.name("s"), dtype) for dtype in combine.slots]
+            for pointer, dtype in self._running[key]:
+                self.w.line(f"{pointer} = ptr_{dtype}({next(remaining)})")
 
     def begin(self, columns: str) -> None:
         """A chunk begins."""
         w = self.w
         w.line("j = 0")
         with w.block(f"while j < {columns}:"):
-            for key, (pointer, dtype) in self._running.items():
-                w.line(f"store_{dtype}({pointer}, j, {w.literal(self.combines[key].neutral()[0], dtype).name})")
+            for key, slots in self._running.items():
+                for (pointer, dtype), number in zip(slots, self.combines[key].neutral()):
+                    w.line(f"store_{dtype}({pointer}, j, {w.literal(number, dtype).name})")
             w.line("j += LANES")
 
     def take(self, key, x: Vec, place: str) -> None:
-        """Takes in a vector of a row; lanes beyond the end add to what nobody stores."""
-        w, (pointer, dtype) = self.w, self._running[key]
-        held = w.assign(f"load_{dtype}({pointer}, {place})", dtype).name
-        (new,) = self.combines[key].step(w, [held], x, None, None)
-        w.line(f"store_{dtype}({pointer}, {place}, {new})")
+        """Takes in a vector of row r; lanes beyond the end add to what nobody stores."""
+        take_row(self.w, self.combines[key], self._running[key], x, None, place)
 
     def end(self, columns: str, target: str) -> None:
-        """A chunk ends: its sums go to memory, from element `target` on."""
+        """A chunk ends before row r: its sums go to memory, from element `target` on."""
         w = self.w
         w.line("j = 0")
         with w.block(f"while j < {columns}:"):
             w.line(f"m = min({columns} - j, LANES)")
-            for key, (pointer, dtype) in self._running.items():
-                w.line(f"storen_{dtype}({self._parts[key]}, {target} + j, load_{dtype}({pointer}, j), m)")
+            for key, combine in self.combines.items():
+                held = [w.assign(f"load_{dtype}({pointer}, j)", dtype).name for pointer, dtype in self._running[key]]
+                for pointer, part in zip(self._parts[key], combine.part(w, held, f"(r - 1) % {CHUNK_ROWS} + 1")):
+                    w.line(f"storen_{combine.vector}({pointer}, {target} + j, {part}, m)")
             w.line("j += LANES")
+
+
+def slots_of(group: Group) -> int:
+    """How many running vectors the sums of a group have."""
+    return sum(len(Combine(node).slots) for node in group.space.sides)
 
 
 def _sums(group: Group) -> Group:
