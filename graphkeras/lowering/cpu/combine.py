@@ -9,6 +9,7 @@ row, which is one of the numbers, so that little cancels; chunks are joined by t
 computing the sample variance, The American Statistician 37, 1983), with their means as distances from the column's first number.
 """
 
+import functools
 import math
 
 from graphkeras.ir.node import Node
@@ -52,6 +53,7 @@ class Combine:
         chunked: whether the running value restarts at chunks, because the order of its additions shows in the result.
         shifts: whether the first running vector is the first row of a chunk, and the first total the first row of all, from which the
             others deviate; who walks the rows sets it.
+        marks: whether a NaN in a row is noted in a running vector of its own: extremes that need not look for one are single instructions.
     """
 
     def __init__(self, node: Node):
@@ -59,6 +61,7 @@ class Combine:
         self.op = node.op
         self.dtype = short_dtype(node.inputs[0].dtype)
         self.shifts = node.op == "reduce_deviations"
+        self.marks = node.op in ("reduce_max", "reduce_min") and self.dtype in FLOATING
         self.chunked = self.shifts or (node.op in ("reduce_sum", "reduce_prod") and self.dtype in FLOATING)
 
     @property
@@ -145,23 +148,39 @@ class Combine:
         return f"cast_{self.vector}(splat_i64v({count}))"
 
     def start(self, w: Writer) -> list[str]:
-        """Fresh names of the running vectors of a row, in turns where the order of taking things in does not matter otherwise."""
-        return [w.name("a") for _ in (self.slots if self.is_position else range(TURNS))]
+        """Fresh names of the running vectors of a row, in turns where the order of taking things in does not matter otherwise; the
+        mark of NaN is the last."""
+        return [w.name("a") for _ in (self.slots if self.is_position else range(TURNS + self.marks))]
 
     def set_neutral(self, w: Writer, running: list[str]) -> None:
         """Gives the running vectors of a row their start values."""
-        numbers = zip(self.neutral(), self.slots) if self.is_position else [(self.neutral()[0], self.vector)] * len(running)
+        numbers = zip(self.neutral(), self.slots) if self.is_position else [(self.neutral()[0], self.vector)] * TURNS
+        numbers = [*numbers, (0, self.vector)] if self.marks else numbers
         for name, (number, dtype) in zip(running, numbers):
             w.line(f"{name} = {w.literal(number, dtype).name}")
 
     def take(self, w: Writer, running: list[str], x: Vec, index: str | None, lanes: str | None) -> None:
         """Takes in the next vector of a row; the vector whose turn it was goes to the end."""
+        if self.marks:
+            *turns, mark = running
+            best = self._beyond(turns[0], x.name)
+            best = best if lanes is None else f"select(firstn({lanes}), {best}, {turns[0]})"
+            w.line(f"{', '.join(running)} = {', '.join((*turns[1:], best, f'select(ne({x.name}, {x.name}), {x.name}, {mark})'))}")
+            return
         new = self.step(w, running, x, index, lanes)
         new = new if self.is_position else [*running[1:], *new]
         w.line(f"{', '.join(running)} = {', '.join(new)}")
 
+    def _beyond(self, running: str, x: str) -> str:
+        """The extreme of two vectors as `step` would choose it, where neither holds a NaN."""
+        return f"select({'gt' if self._lowest else 'lt'}({running}, {x}), {running}, {x})"
+
     def across(self, w: Writer, running: list[str]) -> Vec:
         """The result of a row in every lane."""
+        if self.marks:
+            *turns, mark = running
+            total = w.assign(functools.reduce(self._beyond, turns), self.vector).name
+            return w.assign(f"{_ACROSS[self.op]}(select(ne({mark}, {mark}), {mark}, {total}))", self.vector)
         if not self.is_position:
             total = running[0]
             for other in running[1:]:
