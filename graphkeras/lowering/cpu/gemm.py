@@ -259,7 +259,7 @@ def kernel(args, lo, hi, scratch):
                         pd = ptr_T(corner)
                         dl = {WIDTH}
                     onto = 1 if k0 > 0 and not edge else 0
-                    if height == {TALL}:
+                    {HALF}if height == {TALL}:
                         strip_tall_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
                     else:
                         strip_low_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
@@ -294,6 +294,12 @@ _WIDE = """
                         strip_wide_T(pa, wm, wk, pb, bk, kc, pd, ld, k0, {WIDTH} if b_in_place else kc * {WIDTH})
 """
 # What a kernel does first with two panels at a time: all whole tall strips of rows.
+
+_HALF = """if height == {TALL} and nc - jp <= {LANES}:
+                        strip_half_T(pa, am, ak, pb, bk, kc, pd, dl, onto)
+                    el"""
+# What it does with the last columns, if they are few.
+
 
 _PACK = """
 def kernel(args, lo, hi, scratch):
@@ -338,6 +344,7 @@ def source(dtype="f32"):
         "IN_PLACE_BYTES": IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
         "ROWS_TOP": _rows_top(), "COLUMNS_TOP": columns, "A_TOP": block + LANES,
     }  # fmt: skip
-    if "wide" in _SHAPES[dtype]:
-        sizes["WIDE"] = _WIDE.lstrip("\n").format(WIDE_ROWS=_SHAPES[dtype]["wide"][0], **sizes)
-    return _SOURCE.format(**{"WIDE": "", **sizes}, **INDEX).replace("_T(", f"_{dtype}(")
+    shapes = _SHAPES[dtype]
+    wide = _WIDE.lstrip("\n").format(WIDE_ROWS=shapes["wide"][0], **sizes) if "wide" in shapes else ""
+    half = _HALF.format(**sizes) if "half" in shapes else ""
+    return _SOURCE.format(WIDE=wide, HALF=half, **sizes, **INDEX).replace("_T(", f"_{dtype}(")

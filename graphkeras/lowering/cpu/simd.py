@@ -26,7 +26,7 @@ holds the same names for running a kernel un-jitted. The language:
     sinh cosh arcsinh arccosh arctanh cbrt bessel_i0 bessel_i1 pow nextafter
     hsum hmax hmin hprod hany hall      across lanes, the result in every lane;  lane0_T(v)  lane 0 as a scalar
     philox(k0, k1, c_lo, c_hi)          random u32, see `graphkeras.ops.philox`
-    strip_tall_T strip_low_T strip_row_T strip_wide_T   rows times panels, the core of matrix multiplication: see `strips`
+    strip_tall_T strip_low_T strip_row_T strip_wide_T strip_half_T   rows times panels, the core of matrix multiplication: see `strips`
     pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
     gather_strip_T gather_lanes_T ...   the same for rows at addresses of their own: see `conv_strips`
     prefetch(address)                   brings a line into the cache, any address

@@ -63,13 +63,14 @@ def strip_shapes(dtype, lanes):
     """Rows and vectors of each shape of `strips`: as many sums as the registers hold (AVX-512 has twice as many).
 
     An f64 vector fills two registers where an f32 vector fills one. The lower shapes have just enough sums to hide the
-    latency of fma. With 32 registers there is a wide one too, over two panels: it reads a row of A half as often, and six rows
-    at one distance never share a set of the first cache, as twelve at 4 KB do. The narrow ones are for short sums: a CPU begins
-    with the next strip while so few of the last one are stored.
+    latency of fma. With 32 registers there are two more: a wide one over two panels, which reads a row of A half as often and
+    whose six rows at one distance never share a set of the first cache, as twelve at 4 KB do; and half a panel, for what is left
+    of the columns. The narrow ones are for short sums: a CPU begins with the next strip while so few of the last one are stored.
     """
     vectors = {"f32": 2, "f64": 1}[dtype]
     shapes = {"tall": (12 if lanes == 16 else 6, vectors), "low": (4, vectors), "row": (1, 4 * vectors)}
     shapes |= {"wide": (6, 2 * vectors)} if lanes == 16 else {}
+    shapes |= {"half": (12, 1)} if lanes == 16 and vectors > 1 else {}
     return shapes | ({"narrow": (12, 1), "narrow_low": (8, 1)} if vectors > 1 else {})
 
 

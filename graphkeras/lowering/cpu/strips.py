@@ -8,6 +8,7 @@ statements would cost Numba ten times what they cost LLVM.
     strip_low_T(...)                                                        LOW rows
     strip_row_T(...)                                                        one row, and wider
     strip_wide_T(..., onto, b_next)                                         fewer rows and two panels, 16 lanes only
+    strip_half_T(...)                                                       TALL rows and the first half of a panel, likewise
 
     c[r, j] (+)= sum over q < count of a[r * a_row + q * a_step] * b[q * b_step + j]
 
@@ -32,9 +33,7 @@ _GROUP = 6  # rows that share a pointer: more offsets than these would not stay 
 
 def strip(e, kind, dtype, *args):
     """Call of the private function for one of the names above."""
-    rows, vectors = strip_shapes(dtype, LANES)[kind]
-    name = f"gk.strip.{dtype}.{rows}x{vectors}"
-    e.helper(name, ir.VoidType(), args, lambda inner, inner_args: _write(inner, dtype, kind, *inner_args))
+    e.helper(f"gk.strip.{kind}.{dtype}", ir.VoidType(), args, lambda inner, inner_args: _write(inner, dtype, kind, *inner_args))
 
 
 class _Sums:
@@ -119,8 +118,8 @@ def _write(e, dtype, kind, a, a_row, a_step, b, b_step, count, c, c_row, onto, b
     bases = [a, *(e.opaque(builder.gep(a, [builder.mul(a_row, I64(r))])) for r in range(_GROUP, rows, _GROUP))]
     loops.offsets = [I64(0), *(e.opaque(builder.mul(a_row, I64(r))) for r in range(1, min(rows, _GROUP)))]
     state = (count, b, bases, [e.const(dtype, 0).ir for _ in cells])
-    # A wide strip is a part of the rows that were packed for a tall one.
-    width, packed = (panel * LANES, tall) if kind == "wide" else (vectors * LANES, rows)
+    # Wide strips and halves are parts of what was packed for tall ones.
+    width, packed = (panel * LANES, tall) if kind in ("wide", "half") else (vectors * LANES, rows)
 
     def are(*pairs):
         conditions = [builder.icmp_signed("==", value, I64(number)) for value, number in pairs]
