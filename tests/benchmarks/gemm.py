@@ -5,7 +5,8 @@
 Every library runs in a process of its own, told to use one and then two threads. The processes take turns of a few
 milliseconds, for a machine that others share changes its speed from second to second. Printed are the fastest turn of each,
 as GFLOP/s, and the median over the rounds of the kernel's rate over the library's in the same round. With bias and ReLU the
-kernel runs them as its epilogue, the others as they would be written. `peak` is a loop of nothing but fused multiply-adds in
+kernel runs them as its epilogue, the others as they would be written. NumPy's BLAS chooses its code by itself (OPENBLAS_CORETYPE
+is taken away), and the first line says which. `peak` is a loop of nothing but fused multiply-adds in
 registers, which had its turns among the others.
 """
 
@@ -80,6 +81,20 @@ def numpy_calls(threads):
             np.maximum(c, 0, out=c)
 
         yield lambda a=a, b=b, c=c: np.matmul(a, b, out=c), fused
+
+
+def blas_core():
+    """The CPU that NumPy's OpenBLAS thinks it runs on."""
+    import ctypes
+    from pathlib import Path
+
+    import numpy as np
+
+    for path in Path(np.__file__).parent.parent.glob("numpy.libs/*openblas*"):
+        name = ctypes.CDLL(str(path)).scipy_openblas_get_corename64_
+        name.restype = ctypes.c_char_p
+        return f"OpenBLAS for {name().decode()}"
+    return "a BLAS that is not OpenBLAS's wheel"
 
 
 def torch_calls(threads):
@@ -207,6 +222,10 @@ def main():
     options = parser.parse_args()
     if options.serve:
         return serve(options.serve[0], int(options.serve[1]))
+    os.environ.pop("OPENBLAS_CORETYPE", None)
+    from graphkeras.lowering.cpu.target import NAME
+
+    print(f"NumPy uses {blas_core()}; the kernel is made for {NAME}")
     pythons = {"kernel": sys.executable, "numpy": sys.executable}
     if options.peers:
         pythons["torch"] = options.peers

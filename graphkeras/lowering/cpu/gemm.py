@@ -53,6 +53,7 @@ _ITEM = {"f32": 4, "f64": 8}
 _SHAPES = {dtype: strip_shapes(dtype, LANES) for dtype in STRIP_DTYPES}
 _TALL, _LOW = (_SHAPES["f32"][kind][0] for kind in ("tall", "low"))
 _VECTORS = {dtype: shapes["tall"][1] for dtype, shapes in _SHAPES.items()}
+_ROW_COLUMNS = COLUMNS if LANES == 16 else COLUMNS // 4  # of a single row: at least the width of its strip, and long runs of B
 _KEPT_K = 2048  # up to this K the packed B of a column of tiles is kept for the tiles below
 IN_PLACE_BYTES = 24 * 1024  # a B of this size stays in the first cache and is read in place
 _IN_PLACE_ROWS = 2 * _TALL  # packing B does not pay for so few rows
@@ -72,6 +73,8 @@ def grid(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32", chunked=False):
     columns = COLUMNS if m > _MANY_ROWS else COLUMNS // 4 if m <= ROWS and (long or a_column == 1) else COLUMNS // 2
     if chunked:
         return -(-m // CHUNKED_RISE), -(-panels * _VECTORS[dtype] * LANES // (COLUMNS // 2))
+    if m == 1:
+        columns = max(columns, _ROW_COLUMNS)
     across = -(-panels * _VECTORS[dtype] * LANES // columns)
     down = -(-strips * _TALL // (ROWS // 2 if heavy else ROWS))
     while not long and batch * across * down < _UNITS and strips >= 4 * down and batch * m * n * k >= 2 * down * across * _UNIT_MACS:
