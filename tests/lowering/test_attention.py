@@ -181,7 +181,10 @@ def test_heads_of_one_projection_are_read_where_they_lie():
 def test_bias_and_mask_may_lie_across():
     *arrays, _ = heads(2, 35, 250, 2, 8)
     extras = normal(2, 250, 35, seed=5), normal(250, 35, seed=6) > -1
-    call = lambda q, k, v, bias, mask: ops.dot_product_attention(q, k, v, bias=ops.swapaxes(bias, 1, 2), mask=ops.transpose(mask)[None, None])
+
+    def call(q, k, v, bias, mask):
+        return ops.dot_product_attention(q, k, v, bias=ops.swapaxes(bias, 1, 2), mask=ops.transpose(mask)[None, None])
+
     _, (y,) = same_bits(call, [*arrays, *extras])
     given = {"bias": extras[0].transpose(0, 2, 1), "mask": extras[1].T[None, None]}
     np.testing.assert_allclose(y, exact(*arrays, **given), rtol=1e-5, atol=1e-6)

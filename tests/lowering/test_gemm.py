@@ -172,3 +172,14 @@ def test_tiles_are_enough_and_fit_the_scratch():
             assert down * across >= least or a_column != 1
     assert gemm.units(1024, 290, 70, heavy=True) > gemm.units(1024, 290, 70)
     assert gemm.units(0, 5, 3) == gemm.units(5, 0, 3) == 0
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_steps_of_loops_are_cut_into_equal_halves(dtype):
+    for m in range(1, 1500):
+        down, _, rise = gemm.grid_of_rows(m, 64, dtype)
+        if down == 1:
+            assert m <= gemm.ROWS and rise == 0
+        else:
+            assert down * rise >= m > (down - 1) * rise and rise <= gemm.ROWS
+    assert gemm.grid_of_rows(32, 256, dtype)[::2] == (2, 16)

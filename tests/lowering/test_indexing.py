@@ -30,6 +30,17 @@ def test_scatter_add_is_in_the_order_of_the_indices(axis, width):
     check(Graph("f", inputs, [op("scatter_add", *inputs, axis=axis)]), (x, at, updates), tolerance=1e-4)
 
 
+def test_parts_of_many_rows_are_joined_in_one_pass():
+    x, y, z = normal(70, 3, 5), normal(70, 4, 3, seed=1), normal(1, 2, 3, seed=2)
+    inputs = args_like(x, y, z)
+    turned = op("transpose", inputs[0], perm=(0, 2, 1))
+    parts = [inputs[1], op("broadcast_to", inputs[2], shape=(70, 2, 3)), inputs[1]]
+    made = check(Graph("f", inputs, [op("concatenate", *parts, axis=1)]), (x, y, z))
+    assert len(made.kernels) == 1
+    made = check(Graph("f", inputs, [op("concatenate", turned, inputs[1], axis=1)]), (x, y, z))
+    assert len(made.kernels) == 2  # runs with strides are copied one by one
+
+
 def test_concatenate_and_pad():
     x, y = normal(3, 4), normal(3, 9, seed=1)
     inputs = args_like(x, y)

@@ -176,16 +176,24 @@ def _ids(schedules) -> set[int]:
     return found
 
 
-def _down(m, n, wide):
-    return gemm.grid_of_rows(m, n, "f64" if wide else "f32")[0]
+def _grid(m, n, wide):
+    return gemm.grid_of_rows(m, n, "f64" if wide else "f32")
 
 
-def _across(m, n, wide):
-    return gemm.grid_of_rows(m, n, "f64" if wide else "f32")[1]
+def _down(*sizes):
+    return _grid(*sizes)[0]
+
+
+def _across(*sizes):
+    return _grid(*sizes)[1]
+
+
+def _rise(*sizes):
+    return _grid(*sizes)[2]
 
 
 def _tiles(m, n, wide):
-    down, across = gemm.grid_of_rows(m, n, "f64" if wide else "f32")
+    down, across, _ = _grid(m, n, wide)
     return down * across if m and n else 0
 
 
@@ -291,7 +299,8 @@ class _Loop:
         self.before.append(LoweredKernel(name, self.group.kind, gemm.pack_source(dtype), args, panels, self.group, **cost))
         words.update(b=packed, b_ready=1)
         if all(isinstance(d, int) for d in (n, k)) and k * n * b.itemsize <= _KEPT_BYTES and words["batch"] == 1:
-            words.update({name: Computed(function, (m, n, dtype == "f64")) for name, function in (("down", _down), ("across", _across))})
+            cut = {"down": _down, "across": _across, "rise": _rise}
+            words.update({name: Computed(function, (m, n, dtype == "f64")) for name, function in cut.items()})
             kernel.units = Computed(_tiles, (m, n, dtype == "f64"))
         kernel.args = tuple(words.values())
 

@@ -83,10 +83,15 @@ def grid(m, n, k, batch=1, a_column=1, heavy=False, dtype="f32", chunked=False):
 
 
 def grid_of_rows(m, n, dtype="f32"):
-    """Tiles (down, across) of one step of a loop, with a B that is packed already: rows are halved, so that each of two threads finds in
+    """(down, across, rise) of one step of a loop, with a B that is packed already: rows are halved, so that each of two threads finds in
     its own cache what it has made in the step before."""
-    strips, panels = max(1, -(-m // _TALL)), max(1, -(-n // (_VECTORS[dtype] * LANES)))
-    return max(2 if strips >= 4 else 1, -(-strips * _TALL // ROWS)), -(-panels * _VECTORS[dtype] * LANES // COLUMNS)
+    panels = max(1, -(-n // (_VECTORS[dtype] * LANES)))
+    across = -(-panels * _VECTORS[dtype] * LANES // COLUMNS)
+    if m < 2 * _TALL:
+        return 1, across, 0
+    rise = _round_up(-(-m // 2), _LOW)
+    parts = -(-rise // ROWS)
+    return -(-m // _round_up(-(-rise // parts), _LOW)), across, _round_up(-(-rise // parts), _LOW)
 
 
 def k_blocks(k, dtype="f32"):

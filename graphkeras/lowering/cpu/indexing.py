@@ -12,6 +12,8 @@ from graphkeras.schedule.layout import Layout
 COLUMNS = 64
 """Columns of a unit of scatter_add: a thread owns them, so updates of one row are added in the order of the indices."""
 
+_LEAST_ROWS = 16  # of a concatenation by rows
+
 
 def _kernel(w: Writer, group: Group, name: str, units, **fields) -> LoweredKernel:
     fields = {"flops": group.flops, "bytes": group.bytes, **fields}
@@ -158,9 +160,12 @@ def _flat_copy(w: Writer, dtype: str, source: str, target: str, is_filling: bool
 
 
 def lower_concatenate(group: Group, name: str, resolve) -> list[LoweredKernel]:
-    """One copy per input."""
+    """One kernel that copies a run of each input per row, where there are rows enough for all threads; else one copy per input."""
     node = group.nodes[0]
     axis, start, kernels = node.attrs["axis"], 0, []
+    rows = _rows_of_parts(node, resolve)
+    if rows is not None:
+        return [_concatenate_rows(group, name, rows)]
     whole = Layout.contiguous(node.specs[0].shape)
     for number, value in enumerate(node.inputs):
         starts = [start if i == axis else 0 for i in range(len(value.shape))]
@@ -168,6 +173,38 @@ def lower_concatenate(group: Group, name: str, resolve) -> list[LoweredKernel]:
         kernels.append(copy_kernel(group, f"{name}_{number}", value, Value(node), place, resolve))
         start = value.shape[axis] + start
     return kernels
+
+
+def _rows_of_parts(node, resolve):
+    """For each input (array, layout of rows and runs), or None where rows are few or runs have strides."""
+    axis, found = node.attrs["axis"], []
+    outer = size(node.specs[0].shape[:axis])
+    if isinstance(outer, int) and outer < _LEAST_ROWS:
+        return None
+    for value in node.inputs:
+        base, layout = resolve(value)
+        layout = layout.broadcast(value.shape).reshaped((outer, size(value.shape[axis:])))
+        if layout is None or layout.strides[1] != 1:
+            return None
+        found.append((base, layout))
+    return found
+
+
+def _concatenate_rows(group, name, parts) -> LoweredKernel:
+    node, w = group.nodes[0], Writer()
+    dtype = _copy_words(Value(node))
+    target = w.pointer(Address.of(Value(node)), dtype)
+    sources = [w.pointer(Address.of(base, layout.offset), dtype) for base, layout in parts]
+    steps = [w.arg(layout.strides[0], "n") for _, layout in parts]
+    runs = [w.arg(layout.shape[1], "n") for _, layout in parts]
+    w.line("u = lo")
+    w.line(f"t = u * ({' + '.join(runs)})")
+    with w.block("while u < hi:"):
+        for source, step, run in zip(sources, steps, runs):
+            _copy_run(w, dtype, target, "t", source, f"u * {step}", run)
+            w.line(f"t += {run}")
+        w.line("u += 1")
+    return _kernel(w, group, name, parts[0][1].shape[0])
 
 
 def lower_pad(group: Group, name: str, resolve) -> list[LoweredKernel]:
