@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from graphkeras.ir.dims import Dim, dim_symbols, size
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
+from graphkeras.schedule.chunks import CHUNK_ROWS, can_be_chunked
 from graphkeras.schedule.host import runs_on_host
 from graphkeras.schedule.layout import Layout, common_refinement, contiguous_strides, runs, squeezed
 from graphkeras.schedule.views import is_literal, matmul_layouts
@@ -20,11 +21,9 @@ FULL, REDUCED, SIDE = "full", "reduced", "side"
 REDUCTIONS = {
     "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "argmax", "argmin", "reduce_deviations",
 }  # fmt: skip
-CHUNK_ROWS = 64
-"""Sums down columns restart every so many rows; a kernel that takes them on the side has chunks of rows for units."""
 LEAST_CHUNKS = 8
 """With fewer units than that, threads would stand idle or wait for each other."""
-SUMMED_TILES = ("matmul",)
+SUMMED_TILES = ("conv", "conv_input_gradient", "matmul")
 """Contractions whose tiles can sum columns on the side."""
 LEAST_SUMMED_BYTES = 256 * 1024
 """Of a contraction's result, for its tiles to sum columns on the side: these must be whole chunks, which leaves fewer to share."""
@@ -102,8 +101,10 @@ def is_turned(node: Node, position: int, resolve) -> bool:
 
 def _check_sums_of_tiles(tiled: Node):
     """Raises Refused where columns cannot be summed chunk by chunk in the tiles of a contraction, or where that does not pay."""
-    shape = tiled.specs[0].shape
-    if tiled.op not in SUMMED_TILES or (tiled.op == "matmul" and squeezed(shape[:-2])):
+    whole = tiled.op in SUMMED_TILES
+    if whole:
+        whole = not squeezed(tiled.specs[0].shape[:-2]) if tiled.op == "matmul" else can_be_chunked(tiled)
+    if not whole:
         raise Refused(f"tiles of {tiled.op} do not begin and end with chunks of {CHUNK_ROWS} rows")
     if _guess(tiled.specs[0].nbytes) < LEAST_SUMMED_BYTES:
         raise Refused(f"the result of {tiled.op} is small enough to be read again from a core's cache")

@@ -118,7 +118,7 @@ def test_gradient_of_a_variable_is_applied_in_the_epilogue():
 
 
 def test_convolution_of_rows_that_are_cut_in_pieces():
-    words = (*conv_geometry.geometry(_node((1, 1000, 3), (7, 3, 20), 3)), 6, 4, 16, 0)
+    words = (*conv_geometry.geometry(_node((1, 1000, 3), (7, 3, 20), 3)), 6, 4, 16, 0, 0, 0, 0)
     walk = conv_geometry.Walk(words, "f32")
     chosen = conv_plan.cut(walk)
     assert chosen.images == chosen.rows == 1 and chosen.piece < 1000

@@ -84,7 +84,7 @@ def test_cells_that_a_block_reads(case):
     for graph, *_ in parts(case):
         (node,) = (n for n in graph.nodes if n.op == graph.name)
         strips = strips_of("f32", node.specs[0].shape[-1] // node.attrs["groups"])
-        of_node = Walk((*geometry(node), *strips.shape, 0, 1, 0), "f32")
+        of_node = Walk((*geometry(node), *strips.shape, 0, 1, 0, 0), "f32")
         cut = conv_plan.gradient_cut(of_node) if "kernel" in node.op else conv_plan.cut(of_node)
         first, end = conv_plan.cells_read(of_node, cut)
         read = _cells_of_places(of_node)

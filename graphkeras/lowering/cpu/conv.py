@@ -27,6 +27,7 @@ from graphkeras.lowering.cpu.conv_text import (
     result,
 )
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel, Temporary
+from graphkeras.lowering.cpu.sides import SLOT_BYTES
 from graphkeras.lowering.cpu.source import short_dtype
 from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
@@ -289,7 +290,7 @@ def _sums_bytes(walk: Walk) -> int:
 
 
 def _scratch(walk: Walk) -> int:
-    return RECORD + _sums_bytes(walk) + _room(walk) * walk.cell_bytes
+    return RECORD + _sums_bytes(walk) + _room(walk) * walk.cell_bytes + _sides_bytes(walk, _ld(walk))
 
 
 def _lanes_ld(walk: Walk) -> int:
@@ -305,4 +306,9 @@ def _lanes_sums_bytes(walk: Walk) -> int:
 
 
 def _lanes_scratch(walk: Walk) -> int:
-    return RECORD + _lanes_sums_bytes(walk) + _room(walk) * walk.cell_bytes
+    return RECORD + _lanes_sums_bytes(walk) + _room(walk) * walk.cell_bytes + _sides_bytes(walk, _lanes_ld(walk))
+
+
+def _sides_bytes(walk: Walk, ld) -> int:
+    """What the epilogue takes for its sums down columns."""
+    return walk.sides * (ld + LANES) * SLOT_BYTES

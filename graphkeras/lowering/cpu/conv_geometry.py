@@ -30,7 +30,7 @@ GEOMETRY = (
     "mul_d", "mul_h", "mul_w", "div_d", "div_h", "div_w", "off_d", "off_h", "off_w", "dil_d", "dil_h", "dil_w", "flip",
 )  # fmt: skip
 """Words that describe a walk: `in` and `channels` of the array that is read, `out` of the places, `filters` of the result."""
-_WORDS = (*GEOMETRY, "tall", "low", "width", "fused", "made", "made_ct")
+_WORDS = (*GEOMETRY, "tall", "low", "width", "fused", "made", "made_ct", "sides")
 
 ITEM = {"f32": 4, "f64": 8}
 BLOCK, CLASS = 7, 6
@@ -92,7 +92,7 @@ class Walk:
 
     Args:
         words: those of GEOMETRY; rows of a tall and of a low strip, and their columns; whether an epilogue follows, and whether
-            prologues make the array and a kernel gradient's ct.
+            prologues make the array and a kernel gradient's ct; how many sums down columns are taken on the side.
     """
 
     words: tuple
@@ -143,8 +143,8 @@ class Walk:
 
     @property
     def piece(self) -> int:
-        """Places of a row that a unit takes."""
-        count = max(1, -(-self.out_w // _ROW))
+        """Places of a row that a unit takes: all of them, where units are whole chunks."""
+        count = 1 if self.sides else max(1, -(-self.out_w // _ROW))
         return max(1, -(-self.out_w // count))
 
     @functools.cached_property
@@ -222,7 +222,7 @@ def one_by_one(dtype: str, name: str) -> Strips:
 
 def computed(function, dtype, group: Group, strips: Strips) -> Computed:
     """A number, or an array of integers, that follows from the walk of a group's convolution once sizes are known."""
-    flags = group.has_epilogue, 0 in group.prologues, 1 in group.prologues
+    flags = group.has_epilogue, 0 in group.prologues, 1 in group.prologues, len(group.space.sides)
     return Computed(OfWalk(function, dtype), (*geometry(group.space.tiled), *strips.shape, *map(int, flags)))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from graphkeras.lowering.cpu.conv_geometry import BLOCK, CLASS, ITEM, Walk, heights
 from graphkeras.lowering.cpu.target import LANES
+from graphkeras.schedule.chunks import whole_chunks
 
 _PLACES, _FEW_PLACES = 800, 150  # of a block at most; and where a place has many channels
 _BLOCK_BYTES = 400 * 1024  # of a block's cells and results: they stay in the second cache, more or less
@@ -62,7 +63,8 @@ def _tap_counts(walk: Walk) -> tuple[np.ndarray, np.ndarray]:
 
 @functools.lru_cache(64)
 def cut(walk: Walk) -> Cut:
-    """The cut of a convolution in which the fewest sums are thrown away; the bits do not depend on it."""
+    """The cut of a convolution in which the fewest sums are thrown away, of whole chunks of places where columns are summed on the side;
+    the bits do not depend on it."""
     if not walk.rows * walk.out_w:
         return Cut(1, walk.rows, walk.piece)
     if walk.piece < walk.out_w:
@@ -80,14 +82,16 @@ def cut(walk: Walk) -> Cut:
         total = (((tall * walk.tall + low * walk.low) * row).sum() * walk.panels + len(counts) * _UNIT) / images
         return total * (1 + 0.5 / (len(counts) * -(-max(1, walk.batch) // images)))  # few units: threads wait for each other
 
+    images, rows = whole_chunks(walk.rows, walk.out_w) if walk.sides else (1, 1)
     whole = walk.rows * walk.out_w
     fitting = _BLOCK_BYTES // (ITEM[walk.dtype] * max(1, walk.channels + walk.filters))
     limit = max(_FEW_PLACES, min(_PLACES, fitting))
-    if whole > limit:
-        most = max(1, min(walk.rows, limit // walk.out_w))
-        return Cut(1, min(range(max(1, most // 3), most + 1), key=lambda rows: cost(1, rows)), walk.piece)
-    most = max(1, min(walk.batch // 8, limit // whole))
-    return Cut(min(range(1, most + 1), key=lambda images: cost(images, walk.rows)), walk.rows, walk.piece)
+    if whole > limit and images == 1:
+        most = max(rows, min(walk.rows, limit // walk.out_w) // rows * rows)
+        least = -(-max(1, most // 3) // rows) * rows
+        return Cut(1, min(range(least, most + 1, rows), key=lambda rows: cost(1, rows)), walk.piece)
+    most = max(images, min(walk.batch // 8, limit // whole) // images * images)
+    return Cut(min(range(images, most + 1, images), key=lambda images: cost(images, walk.rows)), walk.rows, walk.piece)
 
 
 def gradient_cut(walk: Walk) -> Cut:
