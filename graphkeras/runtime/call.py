@@ -24,6 +24,7 @@ class Call:
         program: the program.
         binding: the program for these shapes.
         shapes: shapes of the arguments.
+        apart: whether each kernel has a row of its own.
 
     Attributes:
         job: runs it.
@@ -31,8 +32,8 @@ class Call:
         loops: whether it holds a loop of many steps, or nobody knows how many: Ctrl-C must be able to end it.
     """
 
-    def __init__(self, program, binding: Binding, shapes):
-        self.frame = Frame(binding)
+    def __init__(self, program, binding: Binding, shapes, apart: bool = False):
+        self.frame = Frame(binding, apart=apart)
         self.job = self.frame.ready((program.compiled, program.constants))
         self.loops = _most_steps(program.lowered, binding.sizes) > _MANY_STEPS
         self._dtypes, self._output_dtypes = program.dtypes, program.output_dtypes

@@ -1,12 +1,13 @@
 """Bindings and frames: a program for concrete sizes, and the memory of one run of it."""
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from graphkeras.ir.node import Value, VariableRef
-from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, Moving
+from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel, Moving
 from graphkeras.runtime.memory import Buffer, aligned_bytes, plan, rounded
 from graphkeras.runtime.native_loop import JUMPS, Row
 from graphkeras.runtime.sizes import evaluated
@@ -39,7 +40,9 @@ class Binding:
         constants: (cells, addresses).
         patches: (cells, index into the addresses of a call, offset in bytes).
         blocks: (cell, kernel number, cell of its block): addresses of other blocks.
-        rows: the table, with zeros for addresses of blocks.
+        rows: the table, with zeros for addresses of blocks; a bundle of kernels that are too small to be shared is one row of it.
+        row_blocks: for each row the place of its block in `starts`.
+        apart: the table with a row for each kernel, and their blocks, for those who look at kernels one by one.
         output_shapes: shapes of the outputs.
         arena_bytes, scratch_bytes: memory of one run, and of one thread.
         tables: arrays of integers that kernels read besides.
@@ -53,7 +56,8 @@ class Binding:
     sources: np.ndarray
     blocks: list
     rows: list
-    row_kernels: list
+    row_blocks: list
+    apart: tuple[list, list]
     output_shapes: list
     arena_bytes: int
     scratch_bytes: int
@@ -75,9 +79,10 @@ class Frame:
         binding: what to run.
         arena: memory to use, at least as large as the binding's arena; new if None.
         error: error slot to use; new if None.
+        apart: whether each kernel has a row of its own.
     """
 
-    def __init__(self, binding: Binding, arena: np.ndarray | None = None, error: np.ndarray | None = None):
+    def __init__(self, binding: Binding, arena: np.ndarray | None = None, error: np.ndarray | None = None, apart: bool = False):
         self.binding = binding
         self.arena = aligned_bytes(binding.arena_bytes) if arena is None else arena
         self.error = aligned_bytes(64).view(np.int64) if error is None else error
@@ -90,7 +95,8 @@ class Frame:
         for cell, kernel, place in binding.blocks:
             self.cells[cell] = base + 8 * (binding.starts[kernel] + place)
         self.cells[binding.starts] = self.error.ctypes.data
-        self.rows = [row._replace(args=base + 8 * binding.starts[kernel]) for row, kernel in zip(binding.rows, binding.row_kernels)]
+        rows = zip(*binding.apart) if apart else zip(binding.rows, binding.row_blocks)
+        self.rows = [row._replace(args=base + 8 * binding.starts[block]) for row, block in rows]
         self.job: Job | None = None
 
     def place(self, index: int, address: int) -> None:
@@ -154,26 +160,64 @@ def make_binding(program, sizes) -> Binding:
             else:
                 template.append(number(arg, sizes))
         template.extend([0] * (-len(template) % 8))  # each block on cache lines of its own
-    rows, row_kernels, scratch = [], [], 0
+    rows, row_blocks, scratch = [], [], 0
     for i, kernel in enumerate(program.lowered):
         if kernel.called:
             continue
         units = number(kernel.units, sizes)
         scratch = max(scratch, rounded(number(kernel.scratch, sizes)))
         rows.append(_row(kernel, program.compiled[i].address, units, sizes))
-        row_kernels.append(i)
+        row_blocks.append(i)
+    apart = rows, row_blocks
+    rows, row_blocks = _bundled(program, rows, row_blocks, sizes, template, starts, blocks)
     cells = [np.array(c, np.int64) for c in (fixed, patches, sources)]
     return Binding(
-        sizes, np.array(template, np.int64), starts, *cells, blocks, rows, row_kernels,
+        sizes, np.array(template, np.int64), starts, *cells, blocks, rows, row_blocks, apart,
         [tuple(evaluated(d, sizes) for d in s.shape) for s in program.output_specs], arena, scratch, tables,
     )  # fmt: skip
+
+
+def _bundled(program, rows, row_blocks, sizes, template, starts, blocks):
+    """The table with one row for all unshared kernels of a bundle, whose units are these kernels.
+
+    Args:
+        program: the program.
+        rows, row_blocks: the table with a row for each kernel.
+        sizes: symbol -> size.
+        template, starts, blocks: as of the binding; the blocks of the new rows are added.
+    """
+    result, result_blocks = [], []
+    for bundle, stretch in itertools.groupby(zip(rows, row_blocks), key=lambda pair: program.lowered[pair[1]].bundle):
+        stretch = list(stretch)
+        parts = [(row, block) for row, block in stretch if bundle and not row.shared]
+        whole = [pair for pair in stretch if pair not in parts] if len(parts) > 1 else stretch
+        result += [row for row, _ in whole]
+        result_blocks += [block for _, block in whole]
+        if whole is stretch:
+            continue
+        result_blocks.append(len(starts))
+        starts.append(len(template))
+        template.append(0)
+        for row, block in parts:
+            blocks.append((len(template) + 1, block, 0))
+            template += [row.kernel, 0, row.units]
+        template.extend([0] * (-len(template) % 8))
+        estimate = sum(_estimate(program.lowered[block], sizes) for _, block in parts)
+        grain = max(1, int(len(parts) * _GRAIN_NS / estimate)) if estimate > 0 else len(parts)
+        result.append(Row(program.bundler.address, 0, len(parts), 1, int(estimate > SHARE_NS), parts[0][0].phase, grain))
+    return result, result_blocks
+
+
+def _estimate(kernel, sizes) -> float:
+    """About how many nanoseconds a kernel takes on one thread."""
+    flops, nbytes = number(kernel.flops, sizes), number(kernel.bytes, sizes)
+    return max(flops / _FLOPS_PER_NS.get(kernel.kind, _OTHER_FLOPS_PER_NS), nbytes / _BYTES_PER_NS)
 
 
 def _row(kernel, address, units, sizes) -> Row:
     if kernel.jumps:
         return Row(address, 0, units, 1, JUMPS, kernel.phase)
-    flops, nbytes = number(kernel.flops, sizes), number(kernel.bytes, sizes)
-    estimate = max(flops / _FLOPS_PER_NS.get(kernel.kind, _OTHER_FLOPS_PER_NS), nbytes / _BYTES_PER_NS)
+    estimate = _estimate(kernel, sizes)
     shared = int(estimate > SHARE_NS and not kernel.serial and units > kernel.alignment)
     grain = int(units * _GRAIN_NS / estimate) if shared else 0
     return Row(address, 0, units, kernel.alignment, shared, kernel.phase, grain)
@@ -204,18 +248,34 @@ def buffers(program, sizes):
     return found
 
 
+def stretches(program) -> list[list[LoweredKernel]]:
+    """The kernels of each step of the memory plan: those of a row of the table, or of a bundle, which may run at the same time. Those of a
+    bundle make nothing but values of variables, so none of them is written over what another one reads."""
+    found: list[list[LoweredKernel]] = []
+    called: list[LoweredKernel] = []
+    last = 0
+    for kernel in program.lowered:
+        called.append(kernel)  # a kernel that is called runs in the row of its caller, which comes next
+        if not kernel.called:
+            if kernel.bundle and kernel.bundle == last:
+                found[-1] += called
+            else:
+                found.append(called)
+            called, last = [], kernel.bundle
+    return found
+
+
 def _touches(program):
     """For each intermediate array the (first row, last row, regions) of each kernel that uses it; the row of each kernel; the first
     and last row of each region."""
     touches: dict = {}
     steps: dict = {}
     extents: dict = {}
-    step = 0
-    for kernel in program.lowered:
-        steps[kernel] = step  # a kernel that is called runs in the row of its caller, which comes next
-        for region in kernel.region:
-            extents.setdefault(region, [step, step])[1] = step
-        step += not kernel.called
+    for step, kernels in enumerate(stretches(program)):
+        for kernel in kernels:
+            steps[kernel] = step
+            for region in kernel.region:
+                extents.setdefault(region, [step, step])[1] = step
     for kernel, step in steps.items():
         until = steps[kernel.until] if kernel.until is not None else step
         for arg in kernel.args:

@@ -220,10 +220,11 @@ def _name(array) -> str:
 
 def _timed(program, arrays, threads):
     shapes = tuple(a.shape for a in arrays)
-    ready = Call(program, program.bind(shapes), shapes)
+    shows_times = flags.DEBUG.value >= 2
+    ready = Call(program, program.bind(shapes), shapes, apart=shows_times)
     kept = ready.load(arrays)
     fresh = ready.fresh_outputs()
-    ready.job.profile = shows_times = flags.DEBUG.value >= 2
+    ready.job.profile = shows_times
     start = time.perf_counter()
     result = team.run(ready.job) if threads is None else team.team_of(threads).run(ready.job)
     seconds = time.perf_counter() - start

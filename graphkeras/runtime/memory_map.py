@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from graphkeras.ir.node import Value
-from graphkeras.runtime.frame import buffers
+from graphkeras.runtime.frame import buffers, stretches
 from graphkeras.runtime.memory import plan, rounded
 
 _SHOWN_NAME = 44
@@ -39,7 +39,7 @@ class MemoryMap:
     Attributes:
         name: of the program.
         places: arrays by offset.
-        rows: names of the kernels in the rows of the program's table.
+        rows: names of the kernels in the rows of the program's table; several where updates are bundled.
         arena_bytes: size of the arena.
         live_bytes: for each row the bytes of the arrays alive in it.
         sizes: symbol -> size.
@@ -76,7 +76,7 @@ def memory_map(program, sizes: dict[str, int]) -> MemoryMap:
     """The map of a program for given sizes (symbol -> size)."""
     found = buffers(program, sizes)
     offsets, arena = plan(found)
-    rows = [kernel for kernel in program.lowered if not kernel.called]
+    rows = [[kernel for kernel in kernels if not kernel.called] for kernels in stretches(program)]
     makers = {}
     for kernel in program.lowered:
         for value in kernel.group.outputs:
@@ -95,7 +95,7 @@ def memory_map(program, sizes: dict[str, int]) -> MemoryMap:
                 nbytes=rounded(max(buffer.nbytes, 1)),
                 first=buffer.first,
                 last=buffer.last,
-                group=makers.get(source, rows[buffer.first].group.index),
+                group=makers.get(source, rows[buffer.first][0].group.index),
                 takes_over=buffer.over is not None and heirs.get(offsets[source]) == buffer.first
                 and offsets.get(buffer.over) == offsets[source],
             )
@@ -104,4 +104,5 @@ def memory_map(program, sizes: dict[str, int]) -> MemoryMap:
     for row in range(len(rows)):
         taken = {(p.offset, p.nbytes) for p in places if p.first <= row <= p.last}  # heirs share their place for one row
         live[row] = sum(nbytes for _, nbytes in taken)
-    return MemoryMap(program.name, tuple(places), tuple(kernel.name for kernel in rows), arena, tuple(live), dict(sizes))
+    names = tuple(" ".join(kernel.name for kernel in row) for row in rows)
+    return MemoryMap(program.name, tuple(places), names, arena, tuple(live), dict(sizes))

@@ -320,6 +320,13 @@ def kernel(frame, lo, hi, scratch):
 """
 
 
+_BUNDLE = """def kernel(args, lo, hi, scratch):
+    for part in range(lo, hi):
+        place = 1 + 3 * part
+        call_kernel(args[place], args[place + 1], 0, args[place + 2], scratch)
+"""
+
+
 def leader_source() -> KernelSource:
     """The loop that runs a job: `kernel(frame, address of frame, 0, scratch)`."""
     return KernelSource(_tidy(_LEADER), name="program_loop", namespace="atomics")
@@ -328,6 +335,11 @@ def leader_source() -> KernelSource:
 def helper_source() -> KernelSource:
     """What a helper thread runs until it is sent home: `kernel(block, address of block, number of the thread, 0)`."""
     return KernelSource(_tidy(_HELPER), name="team_helper", namespace="atomics")
+
+
+def bundle_source() -> KernelSource:
+    """Runs kernels that do not depend on each other; its units are these kernels: address, argument block and units of each."""
+    return KernelSource(_BUNDLE, name="bundle")
 
 
 def sources() -> list[KernelSource]:

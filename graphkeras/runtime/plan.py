@@ -45,12 +45,11 @@ class Plan:
 
 def make_plan(graph: Graph, fuse: bool) -> Plan:
     """Schedules and lowers a graph of primitives."""
-    from graphkeras.lowering.cpu.lower import lower_group
     from graphkeras.schedule import schedule
 
     scheduled = schedule(graph, fuse)
     graph, resolve = scheduled.graph, scheduled.resolve
-    kernels = [kernel for group in scheduled.groups for kernel in lower_group(group, resolve)]
+    kernels = [kernel for group in scheduled.groups for kernel in _lowered(group, resolve)]
     variables = graph.variables
     sources = _places(graph, variables, resolve)
     pairs = {kernel: list(_in_place(kernel, sources, resolve)) for kernel in kernels if kernel.kind == "pointwise"}
@@ -68,6 +67,16 @@ def make_plan(graph: Graph, fuse: bool) -> Plan:
         constraints=constraints(graph),
         schedule=scheduled,
     )
+
+
+def _lowered(group, resolve):
+    from graphkeras.lowering.cpu.lower import lower_group
+
+    kernels = lower_group(group, resolve)
+    rows = [kernel for kernel in kernels if not kernel.called]
+    if len(rows) == 1:  # what runs in several steps is no part of a bundle
+        rows[0].bundle = group.bundle
+    return kernels
 
 
 def _places(graph, variables, resolve):

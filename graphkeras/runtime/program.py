@@ -18,7 +18,7 @@ from graphkeras.runtime.epoch import Epoch, epoch_key
 from graphkeras.runtime.errors import StaleProgramError
 from graphkeras.runtime.frame import Binding, Frame, make_binding
 from graphkeras.runtime.memory_map import MemoryMap, memory_map
-from graphkeras.runtime.native_loop import Status
+from graphkeras.runtime.native_loop import Status, bundle_source
 from graphkeras.runtime.objects import Kernel, KernelSource, load_kernels
 from graphkeras.runtime.plan import Plan, make_plan
 from graphkeras.runtime.sizes import bind_symbols, evaluated, wrong_dtype
@@ -82,6 +82,7 @@ class Program:
         self._calls: dict[tuple, list[Call]] = {}
         self._epochs: OrderedDict[tuple, Epoch] = OrderedDict()
         self._kept_kernels: dict = {}
+        self._bundler: Kernel | None = None
         self._lock = threading.Lock()
 
     def _take(self, plan):
@@ -111,6 +112,13 @@ class Program:
                     )
                 self._take(plan)
             return self.plan
+
+    @property
+    def bundler(self) -> Kernel:
+        """The kernel that runs bundles of kernels."""
+        if self._bundler is None:
+            (self._bundler,) = load_kernels([bundle_source()])
+        return self._bundler
 
     @property
     def schedule(self):
@@ -296,7 +304,8 @@ class Program:
         lines = [f"{'kernel':<24} {'kind':<12} {'phase':>5} {'nodes':>5} {'FLOP':>20} {'bytes':>20}  code"]
         for view in self.kernels:
             k, key = view.lowered, view.compiled.key[:8]
-            lines.append(f"{k.name:<24} {k.kind:<12} {k.phase:>5} {len(k.group.nodes):>5} {k.flops!s:>20} {k.bytes!s:>20}  {key}")
+            bundle = f"  bundle {k.bundle}" if k.bundle else ""
+            lines.append(f"{k.name:<24} {k.kind:<12} {k.phase:>5} {len(k.group.nodes):>5} {k.flops!s:>20} {k.bytes!s:>20}  {key}{bundle}")
         lines += [f"refused: {refusal}" for refusal in self.schedule.refusals]
         return "\n".join(lines)
 

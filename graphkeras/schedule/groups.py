@@ -21,6 +21,7 @@ class Group:
         prologues: of a contraction: for each operand that is made as the kernel reads it, the space of the nodes that make it.
         flops, bytes: cost of one run (int or Dim).
         bodies: for a node with sub-graphs their schedules.
+        bundle: number of the bundle of updates that it is in (see `schedule.bundles`); 0 where it is in none.
     """
 
     nodes: list[Node]
@@ -32,6 +33,7 @@ class Group:
     bytes: object = 0
     bodies: tuple["Schedule", ...] = ()
     prologues: dict[int, Space] = field(default_factory=dict)
+    bundle: int = 0
 
     @property
     def kind(self) -> str:
@@ -92,7 +94,8 @@ class Schedule:
     def __str__(self):
         lines = [f"schedule of {self.graph.name}: {len(self.groups)} groups"]
         for group in self.groups:
-            lines.append(f"  [{group.index}] phase {group.phase} {group.kind}: {group.flops} FLOP, {group.bytes} bytes")
+            place = f"phase {group.phase}" + (f", bundle {group.bundle}" if group.bundle else "")
+            lines.append(f"  [{group.index}] {place} {group.kind}: {group.flops} FLOP, {group.bytes} bytes")
             lines += [f"      {node!r}" for node in group.nodes]
             lines += ["    " + line for body in group.bodies for line in str(body).splitlines()]
         return "\n".join([*lines, *(f"  refused: {r}" for r in self.refusals)])

@@ -2,6 +2,7 @@
 
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Value
+from graphkeras.schedule.bundles import bundled
 from graphkeras.schedule.control import bound_inputs
 from graphkeras.schedule.cost import group_bytes, group_flops
 from graphkeras.schedule.fusion import Grouping, group_nodes
@@ -24,10 +25,13 @@ def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
     grouping = group_nodes(prepared, resolve, fuse)
     _find_outputs(grouping)
     ordered = _in_order(grouping)
-    for index, group in enumerate(ordered):
-        group.index = index
+    for group in ordered:
         group.nodes.sort(key=lambda n: n.id)
         group.flops, group.bytes = group_flops(group), group_bytes(group, resolve)
+    if fuse:
+        ordered = bundled(ordered, _waited_for(grouping), grouping.refusals)
+    for index, group in enumerate(ordered):
+        group.index = index
         node = group.nodes[0]
         group.bodies = tuple(schedule(sub, fuse, bound_inputs(node, sub, resolve)) for sub in node.subgraphs)
     return Schedule(prepared, ordered, grouping.refusals, resolve)
@@ -50,6 +54,14 @@ def _find_outputs(grouping: Grouping):
             wanted.setdefault(owner, set()).add(base)
     for key, values in wanted.items():
         grouping.groups[key].outputs = sorted(values, key=lambda v: (v.node.id, v.index))
+
+
+def _waited_for(grouping: Grouping) -> set[int]:
+    """Ids of the groups that others depend on."""
+    mask = 0
+    for before in grouping.before.values():
+        mask |= before
+    return {id(group) for key, group in grouping.groups.items() if mask >> key & 1}
 
 
 def _in_order(grouping: Grouping):

@@ -109,6 +109,8 @@ class LoweredKernel:
         serial: True where one thread must run it.
         jumps: True where it leaves in its first cell how many rows further the program goes on (see `lowering.cpu.control`).
         region: loops and branches it lies in, the outermost first.
+        bundle: number of the bundle of updates that it is in: kernels of a bundle do not depend on each other, and may run at the same
+            time; 0 where it is in none.
         until: the last kernel of the loop that it opens: what its arguments point to lives until then.
         flops, bytes: cost (int or Dim).
     """
@@ -128,6 +130,7 @@ class LoweredKernel:
     jumps: bool = False
     region: tuple = ()
     until: "LoweredKernel | None" = None
+    bundle: int = 0
     flops: object = 0
     bytes: object = 0
 
