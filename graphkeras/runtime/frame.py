@@ -203,8 +203,9 @@ def _bundled(program, rows, row_blocks, sizes, template, starts, blocks):
             template += [row.kernel, 0, row.units]
         template.extend([0] * (-len(template) % 8))
         estimate = sum(_estimate(program.lowered[block], sizes) for _, block in parts)
-        grain = max(1, int(len(parts) * _GRAIN_NS / estimate)) if estimate > 0 else len(parts)
-        result.append(Row(program.bundler.address, 0, len(parts), 1, int(estimate > SHARE_NS), parts[0][0].phase, grain))
+        shared = int(estimate > SHARE_NS)
+        grain = int(len(parts) * _GRAIN_NS / estimate) if shared else 0
+        result.append(Row(program.bundler.address, 0, len(parts), 1, shared, parts[0][0].phase, grain))
     return result, result_blocks
 
 
