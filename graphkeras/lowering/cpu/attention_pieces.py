@@ -11,8 +11,8 @@ from graphkeras.lowering.cpu.simd_types import strip_shapes
 from graphkeras.lowering.cpu.target import LANES
 from graphkeras.ops.nn_attention_records import MASKED
 
-PANEL = 2 * LANES
-"""Queries of a block."""
+PANEL = 48
+"""Queries of a block: whole vectors, and products over them long enough for what they add to."""
 KEYS = 240
 """Most keys of a block: its scores for a panel of queries stay near. Whole strips."""
 STRIP = 12
@@ -310,14 +310,9 @@ def scores(forms, causal) -> str:
     return text
 
 
-def each_key(body, causal, unroll=2) -> str:
-    """`body(causal, number)` for all keys of the block; those in front of the block's queries are seen by order, at least. Bodies with
-    different numbers do not wait for each other."""
-
-    def run(causal, end):
-        many = "".join(body(causal, u) + "j += 1\n" for u in range(unroll))
-        return f"while j + {unroll} <= {end}:\n{indented(many)}while j < {end}:\n{indented(body(causal, 0) + 'j += 1')}"
-
+def each_key(body, causal) -> str:
+    """`body(causal)` for all keys of the block; those in front of the block's queries are seen by order, at least."""
+    run = lambda causal, end: f"while j < {end}:\n{indented(body(causal) + 'j += 1')}"
     if not causal:
         return "j = 0\n" + run(False, "n")
     return "j = 0\nplain = min(n, max(r0 + 1 - c0, 0))\n" + run(False, "plain") + run(True, "n")
