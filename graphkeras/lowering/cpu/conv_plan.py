@@ -157,7 +157,7 @@ def _strips(walk: Walk, cells, places) -> tuple[np.ndarray, int, int]:
     """Offsets of the rows of strips, and how many tall and low ones there are. The last one is filled up with its own first row, which
     is then stored several times. Rows that share few sets of the first cache would drive each other out of it: low strips, then."""
     pairs = np.stack([cells, places])
-    if len(np.unique(cells // _LINE % _SETS)) * _WAYS < min(walk.tall, len(cells)):
+    if walk.low < walk.tall and len(np.unique(cells // _LINE % _SETS)) * _WAYS < min(walk.tall, len(cells)):
         tall, low = 0, -(-len(cells) // walk.low)
     else:
         tall, low = (int(n) for n in heights(walk.tall, walk.low, len(cells)))
