@@ -148,7 +148,9 @@ def _target_machine(opt_level):
     from graphkeras.lowering.cpu import target
 
     triple = llvm.Target.from_triple(llvm.get_process_triple())
-    return triple.create_target_machine(cpu=target.cpu_name(), features=target.features(), opt=opt_level, codemodel="jitdefault", jit=True)
+    # Position-independent code of the small model has its constants as operands; else it would load their addresses first.
+    options = {"opt": opt_level, "reloc": "pic", "codemodel": "small", "jit": True}
+    return triple.create_target_machine(cpu=target.cpu_name(), features=target.features(), **options)
 
 
 @functools.cache

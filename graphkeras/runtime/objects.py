@@ -64,7 +64,7 @@ class KernelSource:
 
 
 class _Code:
-    """Loaded machine code of one key; its engine lives as long as any code in it."""
+    """Loaded machine code of one key; its engine and library live as long as any code in them."""
 
     __slots__ = ("address", "size", "files", "_engine", "__weakref__")
 
@@ -344,23 +344,25 @@ def _llvm():
 
 
 def _link(objects):
-    """Load object code into one engine."""
+    """Load object code into one library, each object in memory of its own: code reaches its constants relative to itself."""
     llvm, target = _llvm()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target.create_target_machine(jit=True))
-    for data in objects.values():
-        engine.add_object_file(llvm.ObjectFileRef.from_data(data))
-    engine.finalize_object()
+    engine = llvm.create_lljit_compiler(target.create_target_machine(jit=True), use_jit_link=True, suppress_errors=True)
+    builder = llvm.JITLibraryBuilder().add_current_process()
+    for key, data in objects.items():
+        builder.add_object_img(data).export_symbol(_symbol(key))
+    try:
+        library = builder.link(engine, "kernels")
+    except RuntimeError as error:
+        raise LoadError(
+            "object code of kernels cannot be linked.",
+            got=str(error),
+            expected=", ".join(map(_symbol, objects)),
+            where=f"cache folder {get_cache().folder}",
+            mend="empty the cache: graphkeras.runtime.cache.clear()",
+        ) from error
     codes = {}
     for key, data in objects.items():
-        address = engine.get_function_address(_symbol(key))
-        if not address:
-            raise LoadError(
-                f"object code of kernel {key[:12]} does not define its function.",
-                expected=_symbol(key),
-                where=f"cache folder {get_cache().folder}",
-                mend="empty the cache: graphkeras.runtime.cache.clear()",
-            )
-        codes[key] = _loaded[key] = _Code(address, len(data), engine)
+        codes[key] = _loaded[key] = _Code(library[_symbol(key)], len(data), (engine, library))
     return codes
 
 
