@@ -188,9 +188,9 @@ def transpose(e, dtype, p, i, row, q, j, column):
         _store(e, dtype, line, e.b.gep(q, [e.b.add(j, e.b.mul(column, I64(lane)))]))
 
 
-def prefetch(e, pointer):
-    """Bring the line at a pointer near, for reading; no address is an error."""
-    e.call("llvm.prefetch.p0", ir.VoidType(), [e.b.bitcast(pointer, I8.as_pointer()), I32(0), I32(3), I32(1)])
+def prefetch(e, pointer, write=False):
+    """Bring the line at a pointer near, for reading or writing; no address is an error."""
+    e.call("llvm.prefetch.p0", ir.VoidType(), [e.b.bitcast(pointer, I8.as_pointer()), I32(int(write)), I32(3), I32(1)])
 
 
 # ---- stored elements ------------------------------------------------------------------------------------------------

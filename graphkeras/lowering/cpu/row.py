@@ -14,10 +14,16 @@ from graphkeras.lowering.cpu.kernel import LoweredKernel
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
 from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides
 from graphkeras.lowering.cpu.source import HALF, Vec, Writer, short_dtype
+from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import contiguous_strides
 from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS, SIDE
 
+NEAR_ROW = 1 << 14
+"""Elements of a row that the second-level cache keeps from one walk to the next, several arrays at a time."""
+WRITES_AHEAD = LANES == 16
+"""What the second walk asks for: the lines that a later one writes, so that no store waits for them (the CPU itself asks for those
+that will be read in good time), or those that the first walk over the next row reads. Measured for either width."""
 _CHEAP = 2
 """FLOP per element up to which a value is computed again rather than kept."""
 
@@ -265,25 +271,30 @@ class RowLowering:
 
     def _loop(self, phase, nodes, combines, running, end):
         w = self.w
-        ahead = self._rows_ahead() if phase == 1 else ()
+        ahead = self._lines_ahead() if phase == 1 else ()
         with w.block(f"while j + LANES <= {end}:"):
-            for address, width in ahead:
-                w.line(f"prefetch({address} + (d + {self.n} + j) * {width})")
+            for line in ahead:
+                w.line(line)
             self._point(phase, nodes, combines, running, None)
             w.line("j += LANES")
         with w.block(f"if j < {end}:"):
             w.line(f"m = {end} - j")
             self._point(phase, nodes, combines, running, "m")
 
-    def _rows_ahead(self):
-        """Addresses and element widths of what the first walk over the next row will read: memory is idle in the second walk."""
-        found = []
-        for operand, _, step, shape in self.operands:
-            if operand.role == "memory" and shape == "row" and step == "1":
-                address = self.w.name("q")
-                self.w.head(f"{address} = args[{operand.pointer[1:]}]")
-                found.append((address, itemsize(operand.base.dtype)))
-        return found
+    def _lines_ahead(self):
+        """Statements that ask for lines in good time: memory is idle in the second walk."""
+        if not WRITES_AHEAD:
+            rows = [o for o, _, step, shape in self.operands if o.role == "memory" and shape == "row" and step == "1"]
+            return [self._ask("prefetch", o.pointer, f"d + {self.n} + j", o.base) for o in rows]
+        later = [v for v in self.stores if self.space.values[v.node.id] == FULL and self.phases.loop[v.node.id] > 1]
+        return [self._ask("prefetch_write", self.stores[v].pointer, "d + j", v) for v in later]
+
+    def _ask(self, how, pointer, place, value):
+        address, width = self.w.name("q"), self.w.name("q")
+        self.w.head(f"{address} = args[{pointer[1:]}]")
+        # Of a longer row nothing would be left in the caches: the same line is then asked for time and again.
+        self.w.head(f"{width} = min({NEAR_ROW} // max({self.n}, 1), 1) * {itemsize(value.dtype)}")
+        return f"{how}({address} + ({place}) * {width})"
 
     def _point(self, phase, nodes, combines, running, lanes):
         w = self.w

@@ -29,7 +29,7 @@ holds the same names for running a kernel un-jitted. The language:
     strip_tall_T strip_low_T strip_row_T strip_wide_T strip_half_T   rows times panels, the core of matrix multiplication: see `strips`
     pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
     gather_strip_T gather_lanes_T ...   the same for rows at addresses of their own: see `conv_strips`
-    prefetch(address)                   brings a line into the cache, any address
+    prefetch(address)  prefetch_write(address)   brings a line into the cache, any address; as one that will be written
     report(args, code, position, value) error slot, least code, position win;  call_kernel(address, args_address, lo, hi, scratch)
 
 f16 and bf16 are computed as f32 vectors: loading widens, storing and `cast_f16` / `cast_bf16` round to nearest even.
@@ -352,6 +352,10 @@ def _report_typing(args, code, position, value):
     return types.void(types.CPointer(INT), INT, INT, kept)
 
 
+def _prefetch(write, e, address):
+    memory.prefetch(e, e.b.inttoptr(address, I64.as_pointer()), write)
+
+
 def _call_kernel(e, address, args, lo, hi, scratch):
     pointer = I64.as_pointer()
     fnty = ir.FunctionType(ir.VoidType(), [pointer, I64, I64, I64])
@@ -369,8 +373,8 @@ def _define_all():
     i64, b1 = VECTOR_TYPES["i64"], VECTOR_TYPES["b1"]
     _define("iota", "start", _fixed("iota", i64, INT), Emitter.iota)
     _define("splat_i64v", "i", _fixed("splat_i64v", i64, INT), lambda e, i: e.broadcast("i64", i))
-    near = lambda e, address: memory.prefetch(e, e.b.inttoptr(address, I64.as_pointer()))
-    _define("prefetch", "address", _fixed("prefetch", types.void, INT), near)
+    for name, write in (("prefetch", False), ("prefetch_write", True)):
+        _define(name, "address", _fixed(name, types.void, INT), functools.partial(_prefetch, write))
     _define("firstn", "n", _fixed("firstn", b1, INT), Emitter.firstn)
     _define("philox", "k0 k1 c_lo c_hi", _philox_typing, _philox)
     _define("report", "args code position value", _report_typing, _report)

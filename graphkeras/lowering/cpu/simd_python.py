@@ -464,7 +464,8 @@ def _call_kernel(address, args, lo, hi, scratch):
 def namespace():
     """A fresh dict of the language's names, in which kernel source is executed."""
     names = {"LANES": LANES, "iota": _iota, "firstn": _firstn, "philox": _philox}
-    names |= {"prefetch": lambda address: None, "report": _report, "call_kernel": _call_kernel}
+    names |= dict.fromkeys(("prefetch", "prefetch_write"), lambda address: None)
+    names |= {"report": _report, "call_kernel": _call_kernel}
     names["splat_i64v"] = lambda i: Vector("i64", np.full(LANES, i))
     for dtype in DTYPES:
         names |= _memory_names(dtype) | _value_names(dtype)
