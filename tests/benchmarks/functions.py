@@ -27,8 +27,9 @@ UNIT = 1 << 20
 ELEMENTS = 1 << 14
 
 
-def error_source(expression, reference=None):
-    """A kernel that leaves, for each unit of 2**20 floats (by their bits), the largest error and the bits of the worst float."""
+def error_source(expression, reference=None, stride=1):
+    """A kernel that leaves, for each unit of 2**20 floats (by their bits), the largest error and the bits of the worst float; of the
+    floats it takes every `stride`-th."""
     return f"""
 def kernel(args, lo, hi, scratch):
     found = ptr_f64(args[1]); at = ptr_i64(args[2]); second = ptr_f32(args[3])
@@ -43,7 +44,7 @@ def kernel(args, lo, hi, scratch):
         j = u * {UNIT}
         e = j + {UNIT}
         while j < e:
-            i = iota(j)
+            i = add(splat_i64v(j), mul(iota(0), const_i64({stride})))
             x = bitcast_f32(cast_u32(i))
             wide = cast_f64(x)
             got = {expression.format(x="x", y="y")}
@@ -59,7 +60,7 @@ def kernel(args, lo, hi, scratch):
             more = gt(apart, worst)
             worst = select(more, apart, worst)
             where = select(more, i, where)
-            j += LANES
+            j += LANES * {stride}
         top = hmax(worst)
         storen_f64(found, u, top, 1)
         storen_i64(at, u, hmax(select(eq(worst, top), where, const_i64(0))), 1)
@@ -67,14 +68,15 @@ def kernel(args, lo, hi, scratch):
 """
 
 
-def worst_error(name, first=0, units=1 << 12):
-    """(largest error in ULP, the float where it is, second argument) over all floats, or over units of 2**20 of them."""
+def worst_error(name, first=0, units=1 << 12, stride=1, seconds=None):
+    """(largest error in ULP, the float where it is, second argument) over all floats, or over units of 2**20 of them, or over every
+    `stride`-th one; with each of `seconds` as the second argument."""
     worst = (0.0, 0.0, None)
-    for second in SECOND.get(name, (None,)):
+    for second in SECOND.get(name, (None,)) if seconds is None else seconds:
         expression = name + ("({x}, {y})" if second is not None else "({x})")
         found, at = np.zeros(1 << 12), np.zeros(1 << 12, np.int64)
         given = np.array([second or 0], np.float32)
-        run(error_source(expression), units, first, found, at, given)
+        run(error_source(expression, stride=stride), units, first, found, at, given)
         unit = int(np.argmax(found))
         if found[unit] > worst[0]:
             worst = float(found[unit]), float(np.array(at[unit], np.uint32).view(np.float32)), second

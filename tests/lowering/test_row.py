@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from graphkeras.ir import Graph, symbol
+from graphkeras.lowering.cpu.target import LANES
 from tests.lowering.programs import arg, args_like, check, const, kinds, normal, op
 
 B = symbol("b")
@@ -103,3 +104,13 @@ def test_few_long_rows_are_cut_into_chunks_for_all_threads():
         single = check(Graph("f", inputs, [*outputs, op("rsqrt", whole)]), (x, y), tolerance=1e-4)
     assert len(single.kernels) == 2
     assert [a.tobytes() for a in single(x, y)] == [a.tobytes() for a in program(x, y)]
+
+
+@pytest.mark.parametrize("columns", [50, 1 << 15])
+def test_the_second_walk_asks_for_lines(columns):
+    x = normal(5, columns)
+    (v,) = args_like(x)
+    e = op("exp", op("subtract", v, op("reduce_max", v, axes=(1,), keepdims=True)))
+    program = check(Graph("f", [v], [op("divide", e, op("reduce_sum", e, axes=(1,), keepdims=True))]), (x,))
+    (kernel,) = program.kernels
+    assert kernel.source.count("prefetch_write(" if LANES == 16 else "prefetch(") == 1

@@ -16,7 +16,7 @@ from graphkeras.debug import flags
 from graphkeras.lowering.cpu import gemm
 from graphkeras.runtime import compile_pool, native_loop, objects
 from graphkeras.runtime.cache import CacheWarning, DiskCache, get_cache
-from graphkeras.runtime.errors import CompileError
+from graphkeras.runtime.errors import CompileError, LoadError
 from graphkeras.runtime.objects import KernelSource, load_kernels
 from tests.runtime.kernels import SCALE_ADD, source
 
@@ -211,6 +211,27 @@ def _resident_kilobytes():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
+def test_object_code_without_its_function(tmp_path):
+    cache, mine, other = DiskCache(tmp_path), constant(2101), constant(2102)
+    load_kernels([mine], cache)
+    cache.put(other.key, cache.get(mine.key), other.manifest())
+    with pytest.raises(LoadError, match="cannot be linked") as caught:
+        load_kernels([other], cache)
+    assert other.key in str(caught.value)
+
+
+def test_tables_are_reached_relative_to_the_code(tmp_path):
+    """Large angles look up digits of 2 / pi in a table of the object code."""
+    body = """def kernel(args, lo, hi, scratch):
+    x = ptr_f32(args[1])
+    store_f32(x, 0, sin(load_f32(x, 0)))
+"""
+    (kernel,) = load_kernels([KernelSource(body)], DiskCache(tmp_path))
+    x = np.full(16, 1e30, np.float32)
+    ENTRY(kernel.address)(np.array([0, x.ctypes.data], np.int64).ctypes.data, 0, 1, 0)
+    np.testing.assert_allclose(x[0], np.sin(np.float64(np.float32(1e30))), rtol=1e-6)
+
+
 def test_thousand_programs_do_not_grow_memory(tmp_path):
     cache = DiskCache(tmp_path)
     sources = [constant(100 + n) for n in range(4)]
