@@ -78,6 +78,18 @@ class Grouping:
             if before >> key & 1:
                 self.before[other] = before | needs
 
+    def writer_of(self, variable) -> int | None:
+        """The group that writes a variable."""
+        return next((k for k, g in self.groups.items() if any(n.attrs["variable"] == variable for n in g.writes)), None)
+
+    def comes_after(self, key: int, other: int) -> bool:
+        """Whether group `key` is group `other`, or runs after it in any case."""
+        return key == other or bool(self.before[key] >> other & 1)
+
+    def put_after(self, key: int, other: int) -> None:
+        """From now on group `key` runs after group `other`, which must not come after it."""
+        self._add_needs(key, self._with_before(other))
+
     def _raises_after(self, key):
         return any(
             n.op in RAISING or n.subgraphs or runs_on_host(n)

@@ -43,7 +43,7 @@ _GUESS = 64
 
 def recompute(grouping) -> None:
     """Takes cheap values into the groups that read them, where fewer bytes move then."""
-    written = {n.attrs["variable"] for n in grouping.graph.effects if n.op == "assign_variable"}
+    writers = {n.attrs["variable"]: grouping.writer_of(n.attrs["variable"]) for n in grouping.graph.effects if n.op == "assign_variable"}
     returned = {grouping.resolve(v)[0] for v in grouping.graph.outputs}
     for key in list(grouping.groups):
         group = grouping.groups[key]
@@ -54,28 +54,32 @@ def recompute(grouping) -> None:
                 break
             is_full = node in group.nodes and group.space.values.get(node.id) == FULL
             if is_full and Value(node) not in returned and _is_cheap(node, _IN_BLOCKS):
-                _try(grouping, key, node, written)
+                _try(grouping, key, node, writers)
 
 
-def _try(grouping, key, node, written):
+def _try(grouping, key, node, writers):
     made, value = grouping.groups[key], Value(node)
-    readers = [g for k, g in grouping.groups.items() if k != key and node not in g.nodes and _reads(grouping, g.nodes, value)]
-    if not readers or any(reader.space is None for reader in readers):
+    readers = {
+        k: g for k, g in grouping.groups.items() if k != key and node not in g.nodes and _reads(grouping, g.nodes, value)
+    }  # fmt: skip
+    if not readers or any(reader.space is None for reader in readers.values()):
         return
-    in_blocks = any(_operands(grouping, reader, value) for reader in readers)
+    in_blocks = any(_operands(grouping, reader, value) for reader in readers.values())
     again = _closure(grouping, made, node, _IN_BLOCKS if in_blocks else _AT_POINTS)
     if again is None:
         return
     reads = {base for n in again for base in _outside(grouping, n, made)}
-    if any(base.node.op == "read_variable" and base.node.attrs["variable"] in written for base in reads):
-        return
+    overwritten = {base.node.attrs["variable"] for base in reads if base.node.op == "read_variable"} & writers.keys()
     saved, changed = (1 + len(readers)) * _bytes(value), []
-    for reader in readers:
+    for number, reader in readers.items():
         read = {base for n in reader.nodes for base, _ in map(grouping.resolve, n.inputs)}
         saved -= sum(_bytes(base) for base in reads - read)
         # What the first group reduces is few bytes, but has to be stored now.
         saved -= sum(2 * _bytes(base) for n in again for base in _inside(grouping, n, made, again))
         try:
+            for variable in overwritten:
+                if grouping.comes_after(number, writers[variable]):
+                    raise Refused(f"variable {variable} has a new value by then")
             changed.append((reader, *_remade(grouping, reader, again, value)))
         except Refused as refused:
             grouping.refusals.append(Refusal(node, reader.nodes[-1], str(refused)))
@@ -85,6 +89,9 @@ def _try(grouping, key, node, written):
     for reader, space, prologues in changed:
         reader.space, reader.prologues = space, prologues
         reader.nodes = sorted({*space.nodes, *(n for s in prologues.values() for n in s.nodes)}, key=lambda n: n.id)
+    for number in readers:
+        for variable in overwritten:
+            grouping.put_after(writers[variable], number)
     _drop_unused(grouping, key)
 
 

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+import graphkeras as keras
+from graphkeras import ops
+from graphkeras.debug import flags
 from graphkeras.ir import Graph
 from graphkeras.ir.dims import symbol
 from graphkeras.ir.dtypes import numpy_dtype
@@ -163,3 +166,50 @@ def test_prologues_run_un_jitted():
     program = check(Graph("f", [a, b, v], [product(shifted(a, v), b)]), data, tolerance=1e-3)
     assert program.python(*data)[0].tobytes() == program(*data)[0].tobytes()
     assert any(k.kind == "prologue" for k in program.lowered)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_variable_is_read_before_it_is_written(late):
+    x, w = normal(64, 70), normal(70, 40, seed=1)
+    results = []
+    for execution in ("compiled", "strict"):
+        shift = keras.Variable(normal(70, seed=2))
+
+        def step(x, w, shift=shift):
+            h = ops.relu(x - shift)
+            y = ops.matmul(h, w)
+            total = ops.sum(y)
+            shift.assign(shift * 0.5 + (total if late else 0.0))
+            return y, ops.matmul(ops.transpose(h), y)
+
+        with flags.EXECUTION(execution):
+            compiled = keras.function(step)
+            outputs = [compiled(x, w) for _ in range(3)]
+            if execution == "compiled":
+                groups = compiled.program(x, w).schedule.groups
+                assert [list(g.prologues) for g in groups if g.kind == "contraction"] == [[0], [0]]
+        results.append([np.asarray(v).tobytes() for v in (*(o for pair in outputs for o in pair), shift)])
+    assert results[0] == results[1]
+
+
+def test_a_value_of_a_variable_that_is_new_by_then_is_stored():
+    x, w = normal(64, 70), normal(70, 40, seed=1)
+    results = []
+    for execution in ("compiled", "strict"):
+        shift = keras.Variable(normal(70, seed=2))
+
+        def step(x, w, shift=shift):
+            h = ops.relu(x - shift)
+            y = ops.matmul(h, w)
+            new = shift * ops.sum(y)
+            shift.assign(new)
+            return ops.matmul(ops.transpose(h), y) + ops.reshape(new, (70, 1)), new
+
+        with flags.EXECUTION(execution):
+            compiled = keras.function(step)
+            results.append([np.asarray(v).tobytes() for v in compiled(x, w)])
+            if execution == "compiled":
+                schedule = compiled.program(x, w).schedule
+                assert not any(g.prologues for g in schedule.groups)
+                assert any("has a new value by then" in r.reason for r in schedule.refusals)
+    assert results[0] == results[1]
