@@ -33,7 +33,7 @@ class Limits(NamedTuple):
 
 
 _AT_POINTS = Limits(3, 2)
-_IN_BLOCKS = Limits(12, 4)
+_BESIDE_PRODUCTS = Limits(12, 4)
 _USES = 8
 """Products per element of an operand and FLOP of its prologue: with fewer, making it more than once would show."""
 LEAST_BYTES = 256 * 1024
@@ -43,56 +43,85 @@ _GUESS = 64
 
 def recompute(grouping) -> None:
     """Takes cheap values into the groups that read them, where fewer bytes move then."""
-    writers = {n.attrs["variable"]: grouping.writer_of(n.attrs["variable"]) for n in grouping.graph.effects if n.op == "assign_variable"}
-    returned = {grouping.resolve(v)[0] for v in grouping.graph.outputs}
-    for key in list(grouping.groups):
-        group = grouping.groups[key]
-        if group.space is None:
-            continue
-        for node in sorted(group.space.nodes, key=lambda n: -n.id):
-            if key not in grouping.groups:  # nobody needs the group any more
+    _Recompute(grouping).run()
+
+
+class _Recompute:
+    def __init__(self, grouping):
+        self.grouping = grouping
+        assigned = [n.attrs["variable"] for n in grouping.graph.effects if n.op == "assign_variable"]
+        self.writers = {variable: grouping.writer_of(variable) for variable in assigned}
+        self.returned = {grouping.resolve(v)[0] for v in grouping.graph.outputs}
+        self.readers: dict[Value, set[int]] = {}  # groups that read a value, or did so
+        for key in grouping.groups:
+            self._note_reads(key)
+
+    def run(self):
+        relieved = True
+        while relieved:  # a group that makes one value again may then read all that others of its operands are made from
+            relieved, tried = False, len(self.grouping.refusals)
+            for key in list(self.grouping.groups):
+                relieved = self._relieved(key) or relieved
+            if relieved:  # they are tried again
+                del self.grouping.refusals[tried:]
+
+    def _note_reads(self, key):
+        for node in self.grouping.groups[key].nodes:
+            for value in node.inputs:
+                self.readers.setdefault(self.grouping.resolve(value)[0], set()).add(key)
+
+    def _readers(self, key, value) -> dict[int, Group]:
+        """The groups other than `key` that read a value and do not make it by themselves."""
+        groups = self.grouping.groups
+        found = {k: groups[k] for k in sorted(self.readers.get(value, ())) if k in groups and k != key}
+        return {k: g for k, g in found.items() if value.node not in g.nodes and _reads(self.grouping, g.nodes, value)}
+
+    def _relieved(self, key) -> bool:
+        """Whether some value of a group is now made by its readers."""
+        group, found = self.grouping.groups[key], False
+        for node in sorted(group.space.nodes if group.space else (), key=lambda n: -n.id):
+            if key not in self.grouping.groups:  # nobody needs the group any more
                 break
             is_full = node in group.nodes and group.space.values.get(node.id) == FULL
-            if is_full and Value(node) not in returned and _is_cheap(node, _IN_BLOCKS):
-                _try(grouping, key, node, writers)
+            if is_full and Value(node) not in self.returned and _is_cheap(node, _BESIDE_PRODUCTS):
+                found = self._try(key, node) or found
+        return found
 
-
-def _try(grouping, key, node, writers):
-    made, value = grouping.groups[key], Value(node)
-    readers = {
-        k: g for k, g in grouping.groups.items() if k != key and node not in g.nodes and _reads(grouping, g.nodes, value)
-    }  # fmt: skip
-    if not readers or any(reader.space is None for reader in readers.values()):
-        return
-    in_blocks = any(_operands(grouping, reader, value) for reader in readers.values())
-    again = _closure(grouping, made, node, _IN_BLOCKS if in_blocks else _AT_POINTS)
-    if again is None:
-        return
-    reads = {base for n in again for base in _outside(grouping, n, made)}
-    overwritten = {base.node.attrs["variable"] for base in reads if base.node.op == "read_variable"} & writers.keys()
-    saved, changed = (1 + len(readers)) * _bytes(value), []
-    for number, reader in readers.items():
-        read = {base for n in reader.nodes for base, _ in map(grouping.resolve, n.inputs)}
-        saved -= sum(_bytes(base) for base in reads - read)
-        # What the first group reduces is few bytes, but has to be stored now.
-        saved -= sum(2 * _bytes(base) for n in again for base in _inside(grouping, n, made, again))
-        try:
+    def _try(self, key, node) -> bool:
+        grouping, made, value = self.grouping, self.grouping.groups[key], Value(node)
+        readers = self._readers(key, value)
+        if not readers or any(reader.space is None for reader in readers.values()):
+            return False
+        again = _closure(grouping, made, node, _BESIDE_PRODUCTS if any(g.space.tiled for g in readers.values()) else _AT_POINTS)
+        if again is None:
+            return False
+        reads = {base for n in again for base in _outside(grouping, n, made)}
+        overwritten = {base.node.attrs["variable"] for base in reads if base.node.op == "read_variable"} & self.writers.keys()
+        saved, changed = (1 + len(readers)) * _bytes(value), []
+        for number, reader in readers.items():
+            read = {base for n in reader.nodes for base, _ in map(grouping.resolve, n.inputs)}
+            saved -= sum(_bytes(base) for base in reads - read)
+            # What the first group reduces is few bytes, but has to be stored now.
+            saved -= sum(2 * _bytes(base) for n in again for base in _inside(grouping, n, made, again))
+            try:
+                for variable in overwritten:
+                    if grouping.comes_after(number, self.writers[variable]):
+                        raise Refused(f"variable {variable} has a new value by then")
+                changed.append((reader, *_remade(grouping, reader, again, value)))
+            except Refused as refused:
+                grouping.refusals.append(Refusal(node, reader.nodes[-1], str(refused)))
+                return False
+        if saved <= 0:
+            return False
+        for reader, space, prologues in changed:
+            reader.space, reader.prologues = space, prologues
+            reader.nodes = sorted({*space.nodes, *(n for s in prologues.values() for n in s.nodes)}, key=lambda n: n.id)
+        for number in readers:
+            self._note_reads(number)
             for variable in overwritten:
-                if grouping.comes_after(number, writers[variable]):
-                    raise Refused(f"variable {variable} has a new value by then")
-            changed.append((reader, *_remade(grouping, reader, again, value)))
-        except Refused as refused:
-            grouping.refusals.append(Refusal(node, reader.nodes[-1], str(refused)))
-            return
-    if saved <= 0:
-        return
-    for reader, space, prologues in changed:
-        reader.space, reader.prologues = space, prologues
-        reader.nodes = sorted({*space.nodes, *(n for s in prologues.values() for n in s.nodes)}, key=lambda n: n.id)
-    for number in readers:
-        for variable in overwritten:
-            grouping.put_after(writers[variable], number)
-    _drop_unused(grouping, key)
+                grouping.put_after(self.writers[variable], number)
+        _drop_unused(grouping, key)
+        return True
 
 
 def _remade(grouping, group: Group, again, value: Value) -> tuple[Space, dict[int, Space]]:
