@@ -96,8 +96,11 @@ def test_bits_do_not_depend_on_layout():
         assert one.tobytes() == expected[:1].tobytes()
     few = multiply("f32", a[:5], b, np.empty((5, 300), np.float32))  # another path, the same chain
     assert few.tobytes() == expected[:5].tobytes()
-    narrow = multiply("f32", a, b[:, :7], np.empty((200, 7), np.float32))
-    assert np.array_equal(narrow, expected[:, :7])
+    for x in (a, np.asfortranarray(a)):  # read as it lies, or packed
+        narrow = multiply("f32", x, b[:, :7], np.empty((200, 7), np.float32))
+        assert np.array_equal(narrow, expected[:, :7])
+    a, b = operands("f32", 41, 500, 19, transpose_a=True)
+    assert np.array_equal(multiply("f32", a, b, np.empty((41, 19), np.float32)), chain(a, b))
 
 
 def test_batches_and_splits():
