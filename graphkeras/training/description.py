@@ -140,6 +140,10 @@ class _Writer:
             self.add(value)
         self.words.append("}")
 
+    def slice(self, cut):
+        self.words.append("slice")
+        self.sequence((cut.start, cut.stop, cut.step))
+
     def set(self, values):
         if any(type(value) is not str for value in values):
             raise NoKey("it holds a set of objects, which has no order")
@@ -208,6 +212,8 @@ _WAYS = {
     int: lambda writer, value: writer.words.append(repr(value)),
     float: lambda writer, value: writer.words.append(value.hex()),
     str: lambda writer, value: writer.words.append(repr(value)),
+    type(...): lambda writer, value: writer.words.append("..."),
+    slice: _Writer.slice,
     Dim: lambda writer, value: writer.words.append(f"dim {value!r}"),
     TensorSpec: lambda writer, value: writer.words.append(f"{value.dtype}{value.shape}"),
     ConstantArray: lambda writer, value: writer.array(value.array),

@@ -1,9 +1,9 @@
-"""Seconds until a fresh process has imported graphkeras and trained its first batch: with an empty cache, with kernels in the cache, and
-with the program in the cache too.
+"""Seconds until a fresh process has imported graphkeras and trained its first batch: with an empty cache, with kernels in the cache, with
+the program in the cache too, and (models made of the package's classes) with its step, which then needs no trace.
 
     python -m tests.benchmarks.startup [--rounds N] [--cold N] [--net NAME]
 
-The package is copied and byte-compiled first, as an installer does. The three ways take turns; the best time of each is shown.
+The package is copied and byte-compiled first, as an installer does. The ways take turns; the best time of each is shown.
 """
 
 import argparse
@@ -38,6 +38,16 @@ built_s = time.perf_counter() - start
 model.fit(x, y, batch_size=128, verbose=0)
 """
 
+DEEP = """
+from graphkeras import layers
+hidden = [layers.Dense(64, activation="relu") for _ in range(30)]
+model = keras.Sequential([keras.Input((64,)), *hidden, layers.Dense(10, activation="softmax")])
+model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+x, y = np.zeros((128, 64), "float32"), np.zeros(128, "int64")
+built_s = time.perf_counter() - start
+model.fit(x, y, batch_size=128, verbose=0)
+"""
+
 # Convolution, pooling, two dense layers and stochastic gradient descent, by hand.
 CONV = """
 from graphkeras import ops
@@ -62,16 +72,20 @@ built_s = time.perf_counter() - start
 step(x, y)
 """
 
+# A function from elsewhere in a module of the package: steps are traced then.
+TRACED = "import graphkeras.trace.settings\ngraphkeras.trace.settings.mine = lambda: 0\n"
+
 TAIL = """
 print(json.dumps({"numpy": numpy_s, "import": import_s - numpy_s, "model": built_s - import_s,
     "first batch": time.perf_counter() - start, "numba": "numba" in sys.modules}))
 """
-NETS = {"mlp": MLP, "conv net of raw ops": CONV}
+NETS = {"mlp": MLP, "30 dense layers": DEEP, "conv net of raw ops": CONV}
 
 
-def measure(code, installed, cache, programs=True):
+def measure(code, installed, cache, programs=True, traced=True):
     env = {**os.environ, "GRAPHKERAS_CACHE": cache, "GRAPHKERAS_PROGRAM_CACHE": str(int(programs)), "PYTHONPATH": str(installed)}
-    done = subprocess.run([sys.executable, "-c", HEAD + code + TAIL], env=env, cwd=installed, capture_output=True, text=True, check=True)
+    code = HEAD + (TRACED if traced else "") + code + TAIL
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=installed, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -84,15 +98,17 @@ def install(folder):
 
 def starts(name, installed, rounds, cold_rounds):
     """The best of each way to start: seconds of each part."""
-    found = {"empty cache": [], "kernels cached": [], "program cached": []}
+    found = {"empty cache": [], "kernels cached": [], "program cached": [], "step cached": []}
     for _ in range(cold_rounds):
         with tempfile.TemporaryDirectory() as cache:
             found["empty cache"].append(measure(NETS[name], installed, cache))
     with tempfile.TemporaryDirectory() as cache:
-        measure(NETS[name], installed, cache)
+        measure(NETS[name], installed, cache, traced=False)
         for _ in range(rounds):
             found["kernels cached"].append(measure(NETS[name], installed, cache, programs=False))
             found["program cached"].append(measure(NETS[name], installed, cache))
+            if "model." in NETS[name]:
+                found["step cached"].append(measure(NETS[name], installed, cache, traced=False))
     return {way: min(runs, key=lambda run: run["first batch"]) for way, runs in found.items() if runs}
 
 

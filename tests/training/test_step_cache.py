@@ -163,6 +163,8 @@ VARIANTS = {
     "op at the end": lambda: {"wrap": lambda x: ops.square(x)},
     "number in an op": lambda: {"wrap": lambda x: x * 2.0},
     "other number in an op": lambda: {"wrap": lambda x: x * 3.0},
+    "slice": lambda: {"wrap": lambda x: x[..., :2]},
+    "other slice": lambda: {"wrap": lambda x: x[..., 1:]},
     "no bias": lambda: {"use_bias": False},
     "dropout rate": lambda: {"rate": 0.25},
     "other noise": lambda: {"noise": layers.GaussianNoise},
