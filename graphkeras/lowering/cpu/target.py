@@ -8,7 +8,8 @@ from the cache never imports Numba.
     avx2       8 lanes: a register of floats, 16 of them, fused multiply-add; what the CPU has beyond that is left alone
     baseline   8 lanes, which LLVM puts together from what every CPU of the architecture has: SSE2 or NEON. SSE2 has neither a
                fused multiply-add nor roundings nor half precision. Kernels mean the same all the same: `fma` is then the C
-               library's, one call a lane, which rounds once but makes products seventy times slower; the others are a few instructions more.
+               library's, one call a lane, which rounds once but makes products seventy times slower; the others are a few
+               instructions more.
 
 Two targets of equal width give the same bits. Another architecture with wide vectors (SVE, say) would be one more line of `TARGETS`.
 """
