@@ -49,7 +49,7 @@ def parts(case, dtype="float32", batch=None):
         v = arg("v", y.shape[-1:], dtype)
         y = op("maximum", op("add", y, v), const(0.0, dtype))
         axes = tuple(range(count + 1))
-        sums = [op(reduction, y, axes=axes, keepdims=False) for reduction in ("reduce_sum", "reduce_max")]
+        sums = [op(reduction, y, axes=axes, keepdims=False) for reduction in ("reduce_sum", "reduce_max", "reduce_deviations")]
         yield Graph(name, [first, second, v], [y, *sums]), (a, w, normal(*v.shape, seed=3, dtype=dtype))
 
 

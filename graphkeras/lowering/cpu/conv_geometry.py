@@ -20,6 +20,7 @@ import numpy as np
 
 from graphkeras.ir.node import Node
 from graphkeras.lowering.cpu.kernel import Computed
+from graphkeras.lowering.cpu.sides import slots_of
 from graphkeras.lowering.cpu.simd_types import gather_shapes
 from graphkeras.lowering.cpu.target import LANES
 from graphkeras.schedule.groups import Group
@@ -222,7 +223,7 @@ def one_by_one(dtype: str, name: str) -> Strips:
 
 def computed(function, dtype, group: Group, strips: Strips) -> Computed:
     """A number, or an array of integers, that follows from the walk of a group's convolution once sizes are known."""
-    flags = group.has_epilogue, 0 in group.prologues, 1 in group.prologues, len(group.space.sides)
+    flags = group.has_epilogue, 0 in group.prologues, 1 in group.prologues, slots_of(group)
     return Computed(OfWalk(function, dtype), (*geometry(group.space.tiled), *strips.shape, *map(int, flags)))
 
 
