@@ -179,7 +179,7 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
         *map(number, (_turn_places, _all_panels, _panels_per_block)), panels_per_group, deep, wide, words["filters"],
         taps * deep, number(_ld), number(_sums_bytes), *prologue_args, number(_room), words["channels"], number(_turn_cells),
     )  # fmt: skip
-    calls = indented(all_strips(strips, "shift, 1, panel, WIDTH, place, 0"), 3)
+    calls = indented(all_strips(strips, "some[5], shift, 1, panel, WIDTH, place, 0"), 3)
     text = finished(_CONV, dtype, STRIPS=calls, WIDTH=strips.width)
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes,
@@ -204,7 +204,8 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
         x, w, y, *tile_args, *map(number, (_lanes_plan, _per_turn, _whole, _x_turn, _turn_places)), channels,
         *map(number, (_lanes_ld, _lanes_sums_bytes)), *prologue_args, number(_room), channels, number(_turn_cells),
     )  # fmt: skip
-    calls = indented(all_strips(strips, "origin, 0, ptr_T(w), 0, target, 0, filters"), 2)
+    # A segment is one step, and LLVM is told so: with a loop for it, sums would not stay in registers.
+    calls = indented(all_strips(strips, "1, origin, 0, ptr_T(w), 0, target, 0, filters"), 2)
     main = LoweredKernel(
         name, group.kind, finished(_DEPTHWISE, dtype, STRIPS=calls), args, number(_per_block), group,
         scratch=number(_lanes_scratch), flops=4 * group.flops, bytes=group.bytes,

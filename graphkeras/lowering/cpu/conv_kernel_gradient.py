@@ -191,7 +191,7 @@ def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
         *map(number, (_depth, _b_step, _step, _ct_bytes)), *ct_prologue_args, *x_prologue_args, number(_room), words["channels"],
         number(_turn_cells),
     )  # fmt: skip
-    calls = indented(all_strips(strips, "shift, step, panel, b_step, place, 1"), 4)
+    calls = indented(all_strips(strips, "some[5], shift, step, panel, b_step, place, 1"), 4)
     text = finished(_GRADIENT, dtype, STRIPS=calls, WIDTH=strips.width)
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes
@@ -217,7 +217,7 @@ def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKern
         *map(number, (_tap_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _tap_blocks_per_chunk)), filters,
         *map(number, (_taps, _step, _tap_ct_bytes)), *ct_prologue_args, *x_prologue_args, number(_room), filters, number(_turn_cells),
     )  # fmt: skip
-    calls = indented(all_strips(strips, "origin, step, panel, filters, goal, 1, filters"), 3)
+    calls = indented(all_strips(strips, "some[5], origin, step, panel, filters, goal, 1, filters"), 3)
     main = LoweredKernel(
         name, group.kind, finished(_TAPS, dtype, STRIPS=calls), args, number(_tap_chunks), group, scratch=number(_tap_scratch),
         flops=4 * group.flops, bytes=group.bytes,

@@ -72,20 +72,20 @@ def finished(source: str, dtype: str, **values) -> str:
 
 
 def all_strips(strips: Strips, arguments: str) -> str:
-    """Statements that go through all strips of a `block`; `arguments` are those behind the rows and segments of a strip."""
+    """Statements that go through all strips of a `block`; `arguments` are those of a strip behind the number of its segments."""
     text = f"""\
 for c in range(block[3], block[4], CLASS):
     some = ptr_i64(plan + c * 8)
     taps = ptr_i64(plan + some[3])
     strip = plan + some[0]
     for s in range(some[1]):
-        {strips.name}(ptr_i64(strip), taps, some[4], some[5], {arguments})
+        {strips.name}(ptr_i64(strip), taps, some[4], {arguments})
         strip += {16 * strips.tall}
 """
     if strips.low_name:
         text += f"""\
     for s in range(some[2]):
-        {strips.low_name}(ptr_i64(strip), taps, some[4], some[5], {arguments})
+        {strips.low_name}(ptr_i64(strip), taps, some[4], {arguments})
         strip += {16 * strips.low}
 """
     return text
