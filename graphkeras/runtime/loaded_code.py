@@ -25,7 +25,7 @@ def loaded_digest() -> str:
         NoKey: one of them holds code from elsewhere.
     """
     reader = _Reader()
-    for name in sorted(name for name in sys.modules if name.startswith(_PACKAGE + ".")):
+    for name in sorted(name for name in list(sys.modules) if name.startswith(_PACKAGE + ".")):
         if name.split(".", 2)[1] not in _APART:
             reader.read(vars(sys.modules[name]), name)
     digest = hashlib.sha256("\n".join(reader.words).encode())
