@@ -7,6 +7,7 @@ import graphkeras as keras
 from graphkeras import ops  # noqa: F401 - gives tensors their operators
 from graphkeras.ir.errors import DTypeError, ShapeError, TraceError
 from graphkeras.trace import StatelessScope, SymbolicTensor, Tensor, Variable, convert_to_tensor
+from graphkeras.trace.variable import HUGE_PAGE, LARGE
 
 
 def test_python_numbers_get_keras_dtypes():
@@ -70,6 +71,18 @@ def test_variable_reads_are_snapshots():
     v.writable_buffer()[0] = 9.0
     assert shown.tolist() == [2.0, 3.0] and v.numpy().tolist() == [9.0, 3.0]
     assert v.address % 64 == 0 and v.address == v.buffer().ctypes.data
+
+
+def test_large_variables_begin_on_huge_pages_at_different_places():
+    """An optimizer's walk over the variables of one parameter would else need the same sets of the cache for all of them."""
+    variables = [Variable(np.full(LARGE // 4 + 1, i, "float32"), name=f"v{i}") for i in range(5)]
+    starts = [v.address % HUGE_PAGE for v in variables]
+    assert all(start % 64 == 0 and start < HUGE_PAGE // 4 for start in starts)
+    assert len({start % 4096 for start in starts}) == len({start // 4096 for start in starts}) == 5
+    assert all((v.buffer() == i).all() for i, v in enumerate(variables))
+    shown = variables[0].value
+    copied = variables[0].writable_buffer()
+    assert copied.ctypes.data % HUGE_PAGE < HUGE_PAGE // 4 and not np.shares_memory(shown.numpy(), copied)
 
 
 def test_variable_refuses_other_shapes_and_keeps_its_dtype():
