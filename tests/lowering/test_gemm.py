@@ -99,8 +99,9 @@ def test_bits_do_not_depend_on_layout():
     for x in (a, np.asfortranarray(a)):  # read as it lies, or packed
         narrow = multiply("f32", x, b[:, :7], np.empty((200, 7), np.float32))
         assert np.array_equal(narrow, expected[:, :7])
-    a, b = operands("f32", 41, 500, 19, transpose_a=True)
-    assert np.array_equal(multiply("f32", a, b, np.empty((41, 19), np.float32)), chain(a, b))
+    for m, k, n in ((41, 500, 19), (64, 1100, 70), (300, 480, 5)):  # short rows, and rows that are too long for so many steps
+        a, b = operands("f32", m, k, n, transpose_a=True)
+        assert np.array_equal(multiply("f32", a, b, np.empty((m, n), np.float32)), chain(a, b))
 
 
 def test_batches_and_splits():

@@ -19,8 +19,8 @@ below, so the bits depend on K alone: not on tiles, packing, threads or fusion.
 Plan (Goto and van de Geijn, Anatomy of High-Performance Matrix Multiplication, 2008, with the roles of the caches as there):
 a unit is one tile of C of at most ROWS x COLUMNS, see `grid`. Units run down the columns, so that consecutive ones share the
 packed B.
-B is packed in panels as wide as the micro-kernel; A is read in place where k is contiguous or few columns meet it and it stays in the
-second cache, and packed in strips otherwise.
+B is packed in panels as wide as the micro-kernel; A is read in place where k is contiguous and, with 16 lanes, where the array that
+holds it transposed stays in the second cache or has short rows; it is packed in strips otherwise.
 A B that fits the first cache whole, or meets few rows only, is read in place, too; a single row takes a wider strip.
 Ragged rows are computed by letting the last strip overlap the one before, ragged columns on a zero-padded panel; both then
 pass through a small buffer.
@@ -58,8 +58,9 @@ _ROW_COLUMNS = COLUMNS if LANES == 16 else COLUMNS // 4  # of a single row: at l
 _KEPT_K = 2048  # up to this K the packed B of a column of tiles is kept for the tiles below
 IN_PLACE_BYTES = 24 * 1024  # a B of this size stays in the first cache and is read in place
 _IN_PLACE_ROWS = 2 * _TALL  # packing B does not pay for so few rows
-_NARROW = {dtype: vectors * LANES * (LANES == 16) for dtype, vectors in _VECTORS.items()}  # so few columns meet A once, as it lies
-_MET_ONCE_BYTES = 512 * 1024
+# Of an array that holds A transposed: read as it lies if it stays in the second cache, or if the lines of one k after the other lie near
+# enough to be fetched in time. Measured with 16 lanes; with 8, all are packed.
+_KEPT_A_BYTES, _SHORT_ROW_BYTES = (512 * 1024, 1024) if LANES == 16 else (0, 0)
 _RECORD = 64
 
 
@@ -155,8 +156,8 @@ def kernel(args, lo, hi, scratch):
     kept = kk <= {KEPT_K} and down > 1
     a_turned = args[{a_turned}]; b_turned = args[{b_turned}]
     a_rows = a_turned == 0 and (prologue_a != 0 or (a_column == 1 and m < {TALL} and m != {LOW}))
-    met_once = a_row == 1 and m >= {TALL} and n <= {NARROW} and kk * a_column * {ITEM} <= {MET_ONCE_BYTES}
-    a_in_place = prologue_a == 0 and not a_rows and (a_column == 1 or met_once)
+    as_it_lies = a_row == 1 and m >= {TALL} and (kk * a_column * {ITEM} <= {KEPT_A_BYTES} or a_column * {ITEM} <= {SHORT_ROW_BYTES})
+    a_in_place = prologue_a == 0 and not a_rows and (a_column == 1 or as_it_lies)
     a_packed = not a_rows and not a_in_place
     b_ready = args[{b_ready}]
     b_in_place = b_ready == 0 and prologue_b == 0 and b_column == 1 and (m <= {IN_PLACE_ROWS} or kk * b_row * {ITEM} <= {IN_PLACE_BYTES})
@@ -350,7 +351,8 @@ def source(dtype="f32"):
     columns = _columns_top(width)
     lower = f"left <= {2 * _LOW}" if _TALL > 2 * _LOW else f"left <= {_LOW} or left == {2 * _LOW}"
     sizes = {
-        "NARROW": _NARROW[dtype], "MET_ONCE_BYTES": _MET_ONCE_BYTES, "TALL": _TALL, "LOW": _LOW, "LOWER": lower, "WIDTH": width,
+        "KEPT_A_BYTES": _KEPT_A_BYTES, "SHORT_ROW_BYTES": _SHORT_ROW_BYTES,
+        "TALL": _TALL, "LOW": _LOW, "LOWER": lower, "WIDTH": width,
         "ROW_WIDTH": _SHAPES[dtype]["row"][1] * LANES,
         "LANES": LANES, "ITEM": item, "BLOCK": block, "KEPT_K": _KEPT_K, "IN_PLACE_ROWS": _IN_PLACE_ROWS,
         "IN_PLACE_BYTES": IN_PLACE_BYTES, "RECORD": _RECORD, "CORNER": (_TALL + LANES) * width * item,
