@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from graphkeras.runtime.frame import Binding, Frame
-from graphkeras.runtime.memory import aligned_array
 from graphkeras.runtime.sizes import evaluated
+from graphkeras.trace.variable import aligned_empty
 
 _COPIED_BYTES = 1 << 14
 """An array of at most so many bytes is copied sooner than its address is found out and written into the argument blocks."""
@@ -79,7 +79,7 @@ class Call:
         if self._copies:
             return None
         made = [
-            aligned_array(shape, dtype) if own is None else None
+            aligned_empty(shape, dtype) if own is None else None
             for own, shape, dtype in zip(self._outputs, self._shapes, self._output_dtypes)
         ]
         first = len(self._inputs)
@@ -106,4 +106,4 @@ def _most_steps(kernels, sizes) -> int:
 
 def _own_place(shape, dtype) -> np.ndarray | None:
     small = np.prod(shape, dtype=np.int64) * dtype.itemsize <= _COPIED_BYTES
-    return aligned_array(shape, dtype) if small else None
+    return aligned_empty(shape, dtype) if small else None

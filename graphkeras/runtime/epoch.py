@@ -10,10 +10,11 @@ from graphkeras.ir.dtypes import SHORT, dtype_name
 from graphkeras.ir.errors import ArgumentError, DataError, ShapeError
 from graphkeras.runtime import inspection, team
 from graphkeras.runtime.frame import Frame
-from graphkeras.runtime.memory import aligned_array, aligned_bytes
+from graphkeras.runtime.memory import aligned_bytes
 from graphkeras.runtime.native_loop import Row, Status
 from graphkeras.runtime.objects import KernelSource, load_kernels
 from graphkeras.runtime.team import Job, make_table
+from graphkeras.trace.variable import aligned_empty
 
 # Rows of a large data set lie anywhere in memory: those of the next batch are fetched into the caches while this one is copied.
 _GATHER = """def kernel(args, lo, hi, scratch):
@@ -243,8 +244,8 @@ class Epoch:
         self._arena = aligned_bytes(max(b.arena_bytes for b in bindings))
         self._frames = [Frame(b, self._arena, self._error) for b in bindings]
         dtypes = program.dtypes
-        self._inputs = [aligned_array((sizes[0], *a.shape[1:]), dtype) for a, dtype in zip(self.data, dtypes)]
-        self._outputs = [aligned_array(shape, dtype) for shape, dtype in zip(bindings[0].output_shapes, program.output_dtypes)]
+        self._inputs = [aligned_empty((sizes[0], *a.shape[1:]), dtype) for a, dtype in zip(self.data, dtypes)]
+        self._outputs = [aligned_empty(shape, dtype) for shape, dtype in zip(bindings[0].output_shapes, program.output_dtypes)]
         for frame in self._frames:
             for place, array in enumerate((*self._inputs, *self._outputs)):
                 frame.place(place, array.ctypes.data)

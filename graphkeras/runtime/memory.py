@@ -90,12 +90,6 @@ def aligned_bytes(nbytes: int) -> np.ndarray:
     return raw[skip : skip + nbytes]
 
 
-def aligned_array(shape, dtype) -> np.ndarray:
-    """An uninitialised C-contiguous array that begins at a cache line."""
-    count = int(np.prod(shape, dtype=np.int64))
-    return aligned_bytes(max(count, 1) * np.dtype(dtype).itemsize).view(dtype)[:count].reshape(shape)
-
-
 def aligned_copy(array: np.ndarray) -> np.ndarray:
     """A C-contiguous copy that begins at a cache line."""
     copy = aligned_bytes(array.nbytes).view(array.dtype).reshape(array.shape)

@@ -24,9 +24,9 @@ from graphkeras.trace.tensor import Tensor
 _autocast: contextvars.ContextVar[str | None] = contextvars.ContextVar("graphkeras_autocast", default=None)
 ALIGNMENT = 64
 LARGE = 3 << 20
-"""Bytes from which a variable lies on huge pages: the page that it leaves in part unused must not outweigh it."""
+"""Bytes from which an array lies on huge pages: the page that it leaves in part unused must not outweigh it."""
 HUGE_PAGE, _PAGE = 1 << 21, 1 << 12
-_PLACES = 64
+_PLACES, _LINES_APART = 64, 9
 _turns = itertools.count()
 
 
@@ -34,14 +34,14 @@ def aligned_empty(shape, dtype) -> np.ndarray:
     """An uninitialised C-contiguous array whose first byte lies on a cache line.
 
     NumPy asks the system for huge pages for what it allocates from 4 MB on. A large array begins near the start of one, so that it has
-    them from its first element to its last, and each at another line of another page: an optimizer walks a variable, its gradient and its
-    moments together, and what lies at equal places of pages meets in the same sets of the cache and the same banks of memory.
+    them from its first element to its last, and each some lines further in another page: an optimizer walks a variable, its gradient and
+    its moments together, and what lies at equal places of pages meets in the same sets of the cache and the same banks of memory.
     """
     dtype = np.dtype(dtype)
     nbytes = math.prod(shape) * dtype.itemsize
     alignment, place = ALIGNMENT, 0
     if nbytes >= LARGE:
-        alignment, place = HUGE_PAGE, next(_turns) % _PLACES * (_PAGE + ALIGNMENT)
+        alignment, place = HUGE_PAGE, next(_turns) % _PLACES * (_PAGE + _LINES_APART * ALIGNMENT)
     raw = np.empty(nbytes + alignment + place, np.uint8)
     start = -raw.ctypes.data % alignment + place
     return raw[start : start + nbytes].view(dtype).reshape(shape)

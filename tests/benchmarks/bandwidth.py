@@ -317,11 +317,11 @@ def copy_calls(threads, elements):
     """Our copy kernel, and NumPy's copy (by one thread, or halves by two)."""
     import threading
 
-    from graphkeras.runtime.memory import aligned_array
     from graphkeras.runtime.objects import KernelSource, load_kernels
     from graphkeras.runtime.team import Job, Row, Team, make_table
+    from graphkeras.trace.variable import aligned_empty
 
-    x, y = aligned_array((elements,), np.float32), aligned_array((elements,), np.float32)
+    x, y = aligned_empty((elements,), np.float32), aligned_empty((elements,), np.float32)
     x[:], y[:] = 1, 2
     (kernel,) = load_kernels([KernelSource(COPY)])
     slot = np.zeros(8, np.int64)

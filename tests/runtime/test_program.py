@@ -9,6 +9,7 @@ from graphkeras.ir.errors import ArgumentError, DataError, DTypeError, LoweringE
 from graphkeras.runtime.interpreter import interpret
 from graphkeras.runtime.memory import Buffer, plan
 from graphkeras.runtime.program import Program
+from graphkeras.trace.variable import LARGE
 from tests.lowering.programs import arg, const, normal, op
 
 B = symbol("b")
@@ -373,6 +374,14 @@ def test_calls_hand_out_arrays_of_their_own(rows):
     with pytest.raises(DTypeError):
         program(a, b.astype("float64"))
     assert np.array_equal(program(a, b)[0], a + b)
+
+
+def test_large_results_begin_at_different_lines_of_their_pages():
+    x = arg("x", (B, 4))
+    program = Program(Graph("f", [x], [op("negative", x), op("square", x), op("absolute", x)]))
+    results = program(np.full((LARGE // 16, 4), -2.0, "float32"))
+    assert [float(r[-1, -1]) for r in results] == [2, 4, 2]
+    assert len({r.ctypes.data % 4096 for r in results}) == 3 and all(r.ctypes.data % 64 == 0 for r in results)
 
 
 def test_an_epoch_that_was_given_back_serves_other_data():
