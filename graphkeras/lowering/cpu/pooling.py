@@ -154,13 +154,21 @@ _TILED = " and ".join(f"k_{a} == s_{a} and out_{a} * s_{a} == in_{a}" for a in A
 
 
 def _inside_max_gradient(window, overlapping) -> str:
+    """Cell after cell meets the first maximum of those before it; the last one that beat it gets the share."""
+    count = int(np.prod(window))
+
     def body(lanes):
-        text = _held(window, lanes) + f"g = {_load('z', 'to + c', lanes)}\n"
-        for k in range(int(np.prod(window))):
+        text = _cells(window, lanes) + f"g = {_load('z', 'to + c', lanes)}\nm = v0\n"
+        for k in range(1, count):
+            # A NaN beats all numbers, and nothing beats a NaN.
+            text += f"beats{k} = and_(not_(le(v{k}, m)), eq(m, m))\n"
+            text += f"m = select(beats{k}, v{k}, m)\n" if k + 1 < count else ""
+        text += "left = yes\n"
+        for k in range(count - 1, -1, -1):
+            text += f"hit = and_(beats{k}, left)\nleft = and_(left, not_(beats{k}))\n" if k else "hit = left\n"
             share = "select(hit, g, zero)"
             share = f"add({_load('y', f'at{k} + c', lanes)}, {share})" if overlapping else share
-            text += f"hit = or_(eq(v{k}, m), ne(v{k}, v{k}))\n" + _store("y", f"at{k} + c", share, lanes)
-            text += "g = select(hit, zero, g)\n"
+            text += _store("y", f"at{k} + c", share, lanes)
         return text
 
     return _images(body, lambda axis: _places(window) if axis == "w" else "", "" if overlapping else _TILED)
