@@ -10,6 +10,7 @@ from tests.lowering.programs import arg, args_like, check, kinds, normal, op
 
 CASES = {
     "plain": ((6, 26, 26, 32), (2, 2), (2, 2), ((0, 0), (0, 0))),
+    "inside and overlapping": ((3, 11, 9, 21), (3, 2), (2, 1), ((0, 0), (0, 0))),
     "overlapping": ((3, 13, 12, 70), (3, 3), (2, 2), ((0, 1), (1, 1))),
     "step of one": ((2, 9, 9, 5), (3, 2), (1, 1), ((1, 1), (0, 1))),
     "gaps": ((2, 11, 10, 17), (2, 2), (3, 4), ((0, 0), (0, 0))),
@@ -39,6 +40,25 @@ def test_pooling_and_gradients(case, dtype):
         inputs = args_like(*arrays)
         program = check(Graph(name, inputs, [op(name, *inputs, **used)]), arrays)
         assert kinds(program) == [name]
+
+
+@pytest.mark.parametrize("case", ["plain", "inside and overlapping", "overlapping"])
+def test_gradient_goes_to_the_first_maximum_and_a_nan_is_one(case):
+    attrs, shape = walk(case), CASES[case][0]
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 3, shape).astype("float32")
+    x[rng.random(shape) < 0.2] = np.nan
+    ct = rng.integers(1, 9, op("max_pool", *args_like(x), **attrs).shape).astype("float32")
+    expected = np.zeros_like(x)
+    for n, i, j, c in np.ndindex(*ct.shape):
+        begin = [o * step - low for o, step, (low, _) in zip((i, j), attrs["strides"], attrs["padding"])]
+        (h0, h1), (w0, w1) = ((max(0, b), b + k) for b, k in zip(begin, attrs["window"]))
+        window = x[n, h0:h1, w0:w1, c]
+        h, w = np.unravel_index(window.argmax(), window.shape)  # the first NaN, where there is one
+        expected[n, h0 + h, w0 + w, c] += ct[n, i, j, c]
+    inputs = args_like(ct, x)
+    program = check(Graph("g", inputs, [op("max_pool_gradient", *inputs, **attrs)]), (ct, x))
+    np.testing.assert_array_equal(program(ct, x, threads=1)[0], expected)
 
 
 def test_integers():
