@@ -17,18 +17,15 @@ def group_flops(group: Group):
 def group_bytes(group: Group, resolve):
     """Bytes read and written: each array once, views by the elements they show."""
     total = 0
-    inside = {n.id for n in group.nodes}
     seen = set()
-    for node in group.nodes:
-        for value in node.inputs:
-            base, layout = resolve(value)
-            if base.node.id in inside or base.node.op in ("iota", "constant") or (base, layout) in seen:
-                continue
-            seen.add((base, layout))
-            elements = size(d for d, s in zip(layout.shape, layout.strides) if s != 0)
-            if node.op == "gather" and value is node.inputs[0]:
-                elements = size(node.specs[0].shape)
-            total = elements * itemsize(base.dtype) + total
+    for node, base, layout in group.reads(resolve):
+        if base.node.op in ("iota", "constant") or (base, layout) in seen:
+            continue
+        seen.add((base, layout))
+        elements = size(d for d, s in zip(layout.shape, layout.strides) if s != 0)
+        if node.op == "gather" and (base, layout) == resolve(node.inputs[0]):
+            elements = size(node.specs[0].shape)
+        total = elements * itemsize(base.dtype) + total
     for value in group.outputs:
         total = value.spec.nbytes + total
     for node in group.writes:

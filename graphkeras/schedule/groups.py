@@ -1,9 +1,11 @@
 """Groups: the nodes that become one kernel (or a few), with their costs and reasons."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from graphkeras.ir.graph import Graph
 from graphkeras.ir.node import Node, Value
+from graphkeras.schedule.layout import Layout
 from graphkeras.schedule.space import REDUCTIONS, Space
 
 
@@ -54,6 +56,18 @@ class Group:
     def writes(self) -> list[Node]:
         """Assignments among the nodes."""
         return [n for n in self.nodes if n.op == "assign_variable"]
+
+    def reads(self, resolve) -> Iterator[tuple[Node, Value, Layout]]:
+        """Each node with an array that it reads from memory, and how. What a prologue makes is there for its own nodes alone: the
+        tiles of the same contraction may read it, too."""
+        parts = [self.space.nodes, *(space.nodes for space in self.prologues.values())] if self.space else [self.nodes]
+        for nodes in parts:
+            inside = {n.id for n in nodes}
+            for node in nodes:
+                made = self.prologues if self.space and node is self.space.tiled else ()
+                for position, (base, layout) in enumerate(map(resolve, node.inputs)):
+                    if base.node.id not in inside and position not in made:
+                        yield node, base, layout
 
     @property
     def reductions(self) -> list[Node]:

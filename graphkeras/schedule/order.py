@@ -40,13 +40,10 @@ def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
 def _find_outputs(grouping: Grouping):
     wanted: dict[int, set[Value]] = {}
     for group in grouping.groups.values():
-        inside = {n.id for n in group.nodes}
-        for node in group.nodes:
-            for value in node.inputs:
-                base, _ = grouping.resolve(value)
-                owner = grouping.member.get(base.node.id)
-                if owner is not None and base.node.id not in inside:
-                    wanted.setdefault(owner, set()).add(base)
+        for _, base, _ in group.reads(grouping.resolve):
+            owner = grouping.member.get(base.node.id)
+            if owner is not None:
+                wanted.setdefault(owner, set()).add(base)
     for value in grouping.graph.outputs:
         base, _ = grouping.resolve(value)
         owner = grouping.member.get(base.node.id)

@@ -34,7 +34,7 @@ class Limits(NamedTuple):
 
 _AT_POINTS = Limits(3, 2)
 _BESIDE_PRODUCTS = Limits(12, 4)
-_USES = 8
+USES = 8
 """Products per element of an operand and FLOP of its prologue: with fewer, making it more than once would show."""
 LEAST_BYTES = 256 * 1024
 """A smaller operand stays in a core's cache: to store it costs less than to make it anew for each tile that reads it."""
@@ -71,10 +71,10 @@ class _Recompute:
                 self.readers.setdefault(self.grouping.resolve(value)[0], set()).add(key)
 
     def _readers(self, key, value) -> dict[int, Group]:
-        """The groups other than `key` that read a value and do not make it by themselves."""
+        """The groups other than `key` that read a value from memory."""
         groups = self.grouping.groups
         found = {k: groups[k] for k in sorted(self.readers.get(value, ())) if k in groups and k != key}
-        return {k: g for k, g in found.items() if value.node not in g.nodes and _reads(self.grouping, g.nodes, value)}
+        return {k: g for k, g in found.items() if value in _from_memory(self.grouping, g)}
 
     def _relieved(self, key) -> bool:
         """Whether some value of a group is now made by its readers."""
@@ -99,8 +99,7 @@ class _Recompute:
         overwritten = {base.node.attrs["variable"] for base in reads if base.node.op == "read_variable"} & self.writers.keys()
         saved, changed = (1 + len(readers)) * _bytes(value), []
         for number, reader in readers.items():
-            read = {base for n in reader.nodes for base, _ in map(grouping.resolve, n.inputs)}
-            saved -= sum(_bytes(base) for base in reads - read)
+            saved -= sum(_bytes(base) for base in reads - _from_memory(grouping, reader))
             # What the first group reduces is few bytes, but has to be stored now.
             saved -= sum(2 * _bytes(base) for n in again for base in _inside(grouping, n, made, again))
             try:
@@ -160,7 +159,7 @@ def _check_uses(tiled: Node, position: int, again):
     products = _number(op_def(tiled.op).flops([v.spec for v in tiled.inputs], tiled.specs, tiled.attrs)) / 2
     uses = products / max(1, _number(size(tiled.inputs[position].shape)))
     flops = sum(_flops_each(n) for n in again)
-    if uses < _USES * flops:
+    if uses < USES * flops:
         raise Refused(f"an operand of {tiled.op} is used {uses:.0f} times, which does not pay for {flops:.0f} FLOP to make it again")
 
 
@@ -199,6 +198,11 @@ def _outside(grouping, node, group):
     return [b for b in bases if b.node not in group.nodes and not is_literal(b) and b.node.op not in ("iota", "dim")]
 
 
+def _from_memory(grouping, group: Group) -> set[Value]:
+    """Arrays that a group reads."""
+    return {base for _, base, _ in group.reads(grouping.resolve)}
+
+
 def _reads(grouping, nodes, value) -> bool:
     return any(grouping.resolve(v)[0] == value for n in nodes for v in n.inputs)
 
@@ -209,8 +213,7 @@ def _drop_unused(grouping, key):
     wanted = {grouping.resolve(v)[0].node.id for v in grouping.graph.outputs}
     for other, g in grouping.groups.items():
         if other != key:
-            inside = {n.id for n in g.nodes}
-            wanted |= {base.node.id for n in g.nodes for base, _ in map(grouping.resolve, n.inputs)} - inside
+            wanted |= {base.node.id for base in _from_memory(grouping, g)}
     kept = []
     for node in sorted(group.nodes, key=lambda n: -n.id):
         if node.id in wanted or node.effects:

@@ -14,7 +14,7 @@ from tests.lowering.test_conv import CASES, walk
 @pytest.fixture(autouse=True)
 def whatever_it_costs(monkeypatch):
     monkeypatch.setattr("graphkeras.schedule.recompute.LEAST_BYTES", 0)
-    monkeypatch.setattr("graphkeras.schedule.recompute._USES", 0)
+    monkeypatch.setattr("graphkeras.schedule.recompute.USES", 0)
 
 
 def shifted(x, vector):

@@ -117,6 +117,16 @@ def test_a_matrix_that_all_batches_share_is_made_once():
     assert kinds(program) == ["pointwise", "contraction"]
 
 
+def test_the_tiles_read_what_the_prologue_makes_on_its_way():
+    a, b, v = arg("a", (130, 96)), arg("b", (96, 96)), arg("v", (96,))
+    data = tuple(normal(*x.shape, seed=i) for i, x in enumerate((a, b, v)))
+    halved = op("multiply", a, v)
+    residual = op("add", product(op("maximum", halved, const(0.0)), b), halved)
+    assert list(only_group(check(Graph("f", [a, b, v], [residual]), data, tolerance=1e-3)).prologues) == [0]
+    square = product(op("maximum", halved, const(0.0)), halved, transpose_b=True)
+    check(Graph("f", [a, v], [square]), (data[0], data[2]), tolerance=1e-2)
+
+
 def test_a_value_with_another_reader_that_needs_it_whole_is_stored():
     a, b, v = arg("a", (64, 64)), arg("b", (64, 64)), arg("v", (64,))
     made = shifted(a, v)
