@@ -196,7 +196,7 @@ def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     main = LoweredKernel(
         name, group.kind, text, args, number(_units), group, scratch=number(_scratch), flops=group.flops, bytes=group.bytes
     )  # fmt: skip
-    return [*x_prologue, *ct_prologue, main, *_join(group, name, partial, strips.width, number(_chunks))]
+    return [*x_prologue, *ct_prologue, main, *_join(group, name, partial, words["groups"], strips.width, number(_chunks))]
 
 
 def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
@@ -222,17 +222,17 @@ def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKern
         name, group.kind, finished(_TAPS, dtype, STRIPS=calls), args, number(_tap_chunks), group, scratch=number(_tap_scratch),
         flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
-    return [*x_prologue, *ct_prologue, main, *_join(group, name, partial, filters, number(_tap_chunks))]
+    return [*x_prologue, *ct_prologue, main, *_join(group, name, partial, 1, filters, number(_tap_chunks))]
 
 
-def _join(group: Group, name: str, partial: Temporary, width, chunks: Computed) -> list[LoweredKernel]:
-    """The kernel that adds chunks in order, after the one it hands its rows to."""
+def _join(group: Group, name: str, partial: Temporary, groups, width, chunks: Computed) -> list[LoweredKernel]:
+    """The kernel that adds chunks, which lie in panels of `width` filters of one of the `groups`, in order; after the one it hands its
+    rows to."""
     node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
     *window, per_group, filters = node.specs[0].shape
     lines = size(window) * per_group
     y, tile, tile_args, _ = result(group, name)
-    groups = node.attrs["groups"] if width != filters else 1
     args = (Address(partial), y, *tile_args, lines, filters, groups, width, chunks)
     scratch = RECORD + ITEM[dtype] * _JOIN_ROWS * (filters + 64)
     kernel = LoweredKernel(
