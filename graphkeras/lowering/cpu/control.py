@@ -298,7 +298,8 @@ class _Loop:
         cost = {"flops": 0, "bytes": 2 * k * n * b.itemsize}
         self.before.append(LoweredKernel(name, self.group.kind, gemm.pack_source(dtype), args, panels, self.group, **cost))
         words.update(b=packed, b_ready=1)
-        if all(isinstance(d, int) for d in (n, k)) and k * n * b.itemsize <= _KEPT_BYTES and words["batch"] == 1:
+        chunked = words["rise"] != 0  # its tiles are chunks of rows, and stay so
+        if not chunked and all(isinstance(d, int) for d in (n, k)) and k * n * b.itemsize <= _KEPT_BYTES and words["batch"] == 1:
             cut = {"down": _down, "across": _across, "rise": _rise}
             words.update({name: Computed(function, (m, n, dtype == "f64")) for name, function in cut.items()})
             kernel.units = Computed(_tiles, (m, n, dtype == "f64"))
