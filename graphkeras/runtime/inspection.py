@@ -67,7 +67,7 @@ def call(program, arrays, threads=None) -> list[np.ndarray]:
     program.look()
     before = {v: v.variable.numpy() for v in program.variables} if flags.CHECK_NAN else {}
     if flags.VALIDATE:
-        outputs = _walk(program, arrays, _compiled, _Comparison(program, arrays))
+        outputs = walk(program, arrays, _compiled, _Comparison(program, arrays))
     else:
         outputs = _timed(program, arrays, threads)
     if flags.CHECK_NAN:
@@ -78,7 +78,7 @@ def call(program, arrays, threads=None) -> list[np.ndarray]:
 def run_python(program, arrays) -> list[np.ndarray]:
     """Runs the source of each kernel un-jitted, one after the other, on one thread: the same bits, slowly."""
     program.look()
-    return _walk(program, program.checked(arrays), python_kernel, None)
+    return walk(program, program.checked(arrays), python_kernel)
 
 
 def python_kernel(lowered, _=None):
@@ -103,8 +103,16 @@ def _compiled(_, compiled):
     return _ENTRY(compiled.address)
 
 
-def _walk(program, arrays, kernel_function, look):
-    """Runs the rows of a program from Python; `look(group, memory)` after each group, `memory(source)` being an array of it."""
+def walk(program, arrays, kernel_function, look=None) -> list[np.ndarray]:
+    """Runs the rows of a program from Python.
+
+    Args:
+        program: its schedule is known.
+        arrays: checked arguments.
+        kernel_function: gives, for a lowered and a compiled kernel, what is called with the address of its argument block, its range
+            and the address of scratch.
+        look: called with each group that has run and `memory`; `memory(source)` is an array of what an address holds.
+    """
     shapes = tuple(a.shape for a in arrays)
     binding = program.bind(shapes)
     ready = Call(program, binding, shapes)
@@ -319,4 +327,4 @@ def run_steps(epoch, first: int, steps: int, collected) -> tuple[int, bool, list
     return steps, False, outputs
 
 
-__all__ = ["asked", "call", "python_kernel", "run_python", "run_steps", "show_made"]
+__all__ = ["asked", "call", "python_kernel", "run_python", "run_steps", "show_made", "walk"]

@@ -1,5 +1,6 @@
 """Compiled against strict and against NumPy, many samples of an op at a time: one graph, so that kernels compile side by side."""
 
+import ctypes
 from collections.abc import Sequence
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from graphkeras.testing.sweep import call_of, sample_arrays, specs_of
 from graphkeras.trace import apply, as_tensor, trace
 
 THREADS = (1, 2, 3)
+_BEYOND, _UNTOUCHED = 1 << 16, 0xA5  # bytes behind scratch that are watched, and what they hold
 # Only what the lowering cannot do without: rules are tested elsewhere, and would fold ops without inputs.
 _NEEDED = tuple(p for p in WITH_GRADIENTS if isinstance(p, Pass) and p.needed)
 
@@ -138,3 +140,47 @@ def every_kernel_shared():
         yield
     finally:
         frame.SHARE_NS, frame._GRAIN_NS = kept
+
+
+@contextmanager
+def every_fusion_taken():
+    """Programs that are made inside fuse what would not pay for arrays so small, or products so few: cheap values in front of
+    contractions, and sums down the columns of their results."""
+    from graphkeras.schedule import recompute, space
+
+    kept = recompute.LEAST_BYTES, recompute.USES, space.LEAST_SUMMED_BYTES
+    recompute.LEAST_BYTES = recompute.USES = space.LEAST_SUMMED_BYTES = 0
+    try:
+        yield
+    finally:
+        recompute.LEAST_BYTES, recompute.USES, space.LEAST_SUMMED_BYTES = kept
+
+
+def check_scratch(program, arrays: Sequence[np.ndarray]) -> None:
+    """Runs a program kernel by kernel, each with as much scratch as it asks for.
+
+    Raises:
+        AssertionError: a kernel wrote to what lies behind.
+    """
+    from graphkeras.runtime import inspection
+    from graphkeras.runtime.frame import number
+
+    program.look()
+    arrays = program.checked(arrays)
+    sizes = program.bind([a.shape for a in arrays]).sizes
+
+    def watched(kernel, compiled):
+        entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(compiled.address)
+        asked = number(kernel.scratch, sizes)
+
+        def run(args, lo, hi, _):
+            area = np.full(64 + asked + _BEYOND, _UNTOUCHED, np.uint8)
+            first = -area.ctypes.data % 64  # scratch begins at a cache line
+            entry(args, lo, hi, area.ctypes.data + first)
+            written = np.flatnonzero(area[first + asked :] != _UNTOUCHED)
+            if len(written):
+                raise AssertionError(f"{kernel.name} asks for {asked} bytes of scratch and writes to {written[-1] + 1} more")
+
+        return run
+
+    inspection.walk(program, arrays, watched)

@@ -7,6 +7,7 @@ from graphkeras.ir import ConstantArray, Graph, TensorSpec, Value, input_node, m
 from graphkeras.ir.dtypes import dtype_name
 from graphkeras.runtime.interpreter import interpret
 from graphkeras.runtime.program import Program
+from graphkeras.testing.compiled import check_scratch
 
 TOLERANCE = {"float16": 4e-3, "bfloat16": 3e-2, "float32": 2e-5, "float64": 1e-12}
 
@@ -45,7 +46,7 @@ def kinds(program) -> list[str]:
 
 def check(graph: Graph, *calls, tolerance=None, threads=(2, 3, 8)) -> Program:
     """Runs a graph fused, strict and on NumPy for each call (a tuple of arrays): fused and strict bits must agree for any number of
-    threads, and both must be near NumPy."""
+    threads, both must be near NumPy, and kernels must get by with the scratch they ask for."""
     fused, strict = Program(graph), Program(graph, fuse=False)
     for arrays in calls:
         expected = interpret(graph, arrays)
@@ -60,4 +61,5 @@ def check(graph: Graph, *calls, tolerance=None, threads=(2, 3, 8)) -> Program:
             )
             for how, other in runs.items():
                 assert other[position].tobytes() == value.tobytes(), f"output {position} differs: {how}"
+        check_scratch(fused, arrays)
     return fused
