@@ -13,7 +13,7 @@ from graphkeras.passes.engine import Op, Var
 from graphkeras.passes.pipeline import rules_pass
 from graphkeras.testing import fuzz as module
 from graphkeras.testing import fuzz_graphs
-from graphkeras.testing.fuzz import Tally, array, check_graph, check_slope, fuzz
+from graphkeras.testing.fuzz import Tally, array, check_graph, check_slope, fuzz, fuzz_net
 from graphkeras.testing.fuzz_graphs import coverage, random_graph
 from graphkeras.trace import TraceScope, tracing
 
@@ -27,11 +27,19 @@ def test_random_graph(seed):
     assert tally.compiled == 1 and tally.programs >= 2 * len(module.THREADS) - 1 and tally.nodes >= 20
 
 
-def _many(seeds, **options):
+@pytest.mark.parametrize("first", range(0, 12, 4))
+def test_random_nets(first):
+    tally = Tally()
+    for seed in range(first, first + 4):
+        fuzz_net(seed, tally)
+    assert tally.compiled == 4 and tally.prologues > 2 and tally.sides > 2, tally
+
+
+def _many(seeds, check=fuzz, **options):
     tally, failures = Tally(), []
     for seed in seeds:
         try:
-            fuzz(seed, tally=tally, **options)
+            check(seed, tally=tally, **options)
         except AssertionError as failure:
             failures.append(str(failure))
     print(tally)
@@ -51,6 +59,13 @@ def test_two_thousand_graphs():
 def test_five_hundred_graphs_compiled():
     tally = _many(range(10_000, 10_500), ops=2, compiled=True)
     assert tally.compiled == 500
+
+
+@pytest.mark.slow
+def test_three_hundred_nets():
+    tally = _many(range(1000, 1300), check=fuzz_net)
+    assert tally.compiled == 300 and tally.prologues > 600 and tally.sides > 400, tally
+    assert tally.elements > 20 * tally.elements_skipped, tally
 
 
 # ---- the graphs ---------------------------------------------------------------------------------------------------------

@@ -2,14 +2,15 @@
 
 For each graph: it verifies; its text reads back to itself; passes that may change nothing change no bit, and all passes together no
 more than rounding does; its gradients are those of differences in double precision; and, where asked, compiled runs give the bits of
-strict ones on 1, 2, 3 and 8 threads for every size of the batch, and what the interpreter gives, within a bound that comes from
-letting the interpreter round otherwise.
+strict ones on 1, 2, 3 and 8 threads for every size of the batch, write nothing beyond their scratch, and give what the interpreter
+gives, within a bound that comes from letting the interpreter round otherwise.
 """
 
 import base64
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +27,10 @@ from graphkeras.ir.text import constants_of, parse_graph, print_graph
 from graphkeras.ir.verify import verify
 from graphkeras.passes import JOINT, run
 from graphkeras.passes.pipeline import WITH_GRADIENTS
+from graphkeras.runtime.program import Program
+from graphkeras.testing.compiled import check_scratch, every_fusion_taken
 from graphkeras.testing.fuzz_graphs import FuzzedGraph, coverage, ops_of, random_graph
+from graphkeras.testing.fuzz_nets import FuzzedNet, random_net
 from graphkeras.testing.fuzz_run import Bound, in_float64, results_of, run_nodes
 from graphkeras.testing.rules import difference_of
 from graphkeras.trace import SymbolicTensor, TraceScope, Variable, as_value, tracing
@@ -55,6 +59,8 @@ class Tally:
     ops: Counter = field(default_factory=Counter)
     compiled: int = 0
     programs: int = 0
+    prologues: int = 0  # groups that make operands of contractions block by block
+    sides: int = 0  # groups that sum columns on the side
     elements: int = 0  # compared with the interpreter
     elements_skipped: int = 0  # the noise is as large as the value
     slopes: int = 0  # gradients compared with differences
@@ -64,7 +70,8 @@ class Tally:
         least = sorted((n, op) for op, n in self.ops.items())[:4]
         return (
             f"{self.graphs} graphs, {self.nodes} nodes; least used ops: {', '.join(f'{op} {n}' for n, op in least)}; "
-            f"gradients: {self.slopes} compared with differences, skipped: {dict(self.slopes_skipped)}; {self.compiled} compiled, "
+            f"gradients: {self.slopes} compared with differences, skipped: {dict(self.slopes_skipped)}; {self.compiled} compiled "
+            f"with {self.prologues} prologues and {self.sides} kernels that sum on the side, "
             f"{self.programs} runs on threads, {self.elements} elements compared, {self.elements_skipped} lost in noise"
         )
 
@@ -83,15 +90,29 @@ def fuzz(seed: int, ops: int = 10, compiled: bool = False, tally: Tally | None =
     tally.graphs += 1
     tally.nodes += len(fuzzed.graph.nodes)
     tally.ops.update(coverage([fuzzed.graph]))
-    try:
-        check_graph(fuzzed.graph, fuzzed.runs, fuzzed.variables, compiled, tally)
-    except Exception as error:
-        text = f"seed {seed}: {error}\n\n" + shrunk(fuzzed, compiled)
-        raise AssertionError(text) from error
+    _check(fuzzed, f"seed {seed}", compiled, tally, all_fusions=bool(seed % 2))
     problem = check_slope(fuzzed, tally)
     if problem:
         again = f"from graphkeras.testing.fuzz import fuzz\nfuzz({seed}, ops={ops}, nodes={nodes})"
         raise AssertionError(f"seed {seed}: {problem}\n\n{again}\n\n{fuzzed.forward}")
+
+
+def fuzz_net(seed: int, tally: Tally | None = None) -> None:
+    """Checks one random training step, compiled, with every fusion that its kernels can take; see `random_net`. A failure is cut down
+    as that of `fuzz`."""
+    tally = Tally() if tally is None else tally
+    net = random_net(seed)
+    tally.graphs += 1
+    tally.nodes += len(net.graph.nodes)
+    tally.ops.update(ops_of(net.graph))
+    _check(net, f"net {seed}", True, tally, all_fusions=True)
+
+
+def _check(fuzzed, name, compiled, tally, all_fusions):
+    try:
+        check_graph(fuzzed.graph, fuzzed.runs, fuzzed.variables, compiled, tally, all_fusions=all_fusions)
+    except Exception as error:
+        raise AssertionError(f"{name}: {error}\n\n" + shrunk(fuzzed, compiled, all_fusions)) from error
 
 
 # ---- checks -----------------------------------------------------------------------------------------------------------
@@ -104,6 +125,7 @@ def check_graph(
     compiled: bool = False,
     tally: Tally | None = None,
     seed: int = 0,
+    all_fusions: bool = False,
 ) -> None:
     """Raises AssertionError where a graph breaks what holds for every graph.
 
@@ -114,6 +136,7 @@ def check_graph(
         compiled: compile and run it, too.
         tally: is added to.
         seed: of random arguments.
+        all_fusions: whether programs take fusions that would not pay, for arrays so small.
     """
     variables = variables or {}
     live = {name: Variable(array, name=name) for name, array in variables.items()}
@@ -144,7 +167,9 @@ def check_graph(
             if problem:
                 raise AssertionError(f"{what} {problem}\nafter the passes:\n{passed}")
     if compiled:
-        _check_programs(final, runs, live, variables, bounds, tally)
+        with every_fusion_taken() if all_fusions else nullcontext():
+            programs = Program(final), Program(final, fuse=False)
+        _check_programs(final, programs, runs, live, variables, bounds, tally)
     for bound in bounds:
         tally.elements += bound.compared
         tally.elements_skipped += bound.skipped
@@ -154,11 +179,11 @@ def _interpreted(graph, arrays, variables):
     return results_of(graph, run_nodes(graph, arrays, variables))
 
 
-def _check_programs(graph, runs, live, variables, bounds, tally):
-    from graphkeras.runtime.program import Program
-
+def _check_programs(graph, programs, runs, live, variables, bounds, tally):
     tally.compiled += 1
-    fused, strict = Program(graph), Program(graph, fuse=False)
+    tally.prologues += sum(bool(g.prologues) for g in programs[0].schedule.groups)
+    tally.sides += sum(bool(g.space and g.space.sides) for g in programs[0].schedule.groups)
+    fused, strict = programs
     written = [n.attrs["variable"].name for n in graph.effects if n.op == "assign_variable"]
 
     def results(program, arrays, threads):
@@ -175,6 +200,7 @@ def _check_programs(graph, runs, live, variables, bounds, tally):
             for i, (a, b) in enumerate(zip(expected, results(program, arrays, threads), strict=True)):
                 if a.tobytes() != b.tobytes():
                     raise AssertionError(f"output {i}: {name} differs from compiled on one\n{a!r}\n{b!r}\n{graph}")
+        check_scratch(fused, arrays)
         problem = bound.problem(expected)
         if problem:
             raise AssertionError(f"compiled and interpreted runs differ: {problem}\n{graph}")
@@ -232,12 +258,12 @@ def check_slope(fuzzed: FuzzedGraph, tally: Tally, seed: int = 0) -> str:
 # ---- smaller and smaller ----------------------------------------------------------------------------------------------
 
 
-def shrunk(fuzzed: FuzzedGraph, compiled: bool) -> str:
+def shrunk(fuzzed: "FuzzedGraph | FuzzedNet", compiled: bool, all_fusions: bool) -> str:
     """The reproducer of a failing graph, with as few nodes as still fail."""
 
     def failing(part, runs):
         try:
-            check_graph(part, runs, fuzzed.variables, compiled)
+            check_graph(part, runs, fuzzed.variables, compiled, all_fusions=all_fusions)
         except Exception as error:
             return str(error)
         return ""
@@ -270,7 +296,7 @@ def shrunk(fuzzed: FuzzedGraph, compiled: bool) -> str:
                 cuts, graph, problem = more, part, message
         size //= 2
     variables = {v.name: fuzzed.variables[v.name] for v in graph.variables}
-    return f"{problem}\n\n{reproducer(graph, _arguments(graph, known), variables, compiled)}"
+    return f"{problem}\n\n{reproducer(graph, _arguments(graph, known), variables, compiled, all_fusions)}"
 
 
 def _cut(graph: Graph, outputs, effects, cuts) -> Graph:
@@ -309,14 +335,14 @@ def _arguments(part, known):
 # ---- text -------------------------------------------------------------------------------------------------------------
 
 
-def reproducer(graph: Graph, runs, variables: Mapping[str, np.ndarray], compiled: bool) -> str:
+def reproducer(graph: Graph, runs, variables: Mapping[str, np.ndarray], compiled: bool, all_fusions: bool = False) -> str:
     """Python code that runs the check on this graph again."""
     lines = ",\n    ".join("[" + ", ".join(map(_literal, arrays)) + "]" for arrays in runs)
     state = ", ".join(f"{name!r}: {_literal(array)}" for name, array in variables.items())
     return (
         "from graphkeras.testing.fuzz import array, check_graph\n"
         f'check_graph("""\n{print_graph(graph, inline=1 << 20)}\n""", runs=[\n    {lines},\n], '
-        f"variables={{{state}}}, compiled={compiled})"
+        f"variables={{{state}}}, compiled={compiled}, all_fusions={all_fusions})"
     )
 
 
@@ -348,4 +374,4 @@ def _alive(graph, live):
     return parse_graph(graph, variables=_references(live))
 
 
-__all__ = ["Tally", "array", "check_graph", "check_slope", "fuzz", "random_graph", "reproducer"]
+__all__ = ["Tally", "array", "check_graph", "check_slope", "fuzz", "fuzz_net", "random_graph", "random_net", "reproducer"]

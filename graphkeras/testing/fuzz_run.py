@@ -104,6 +104,8 @@ def _moved(rng, node, operands, array):
             absolute = [np.abs(a) if is_float(dtype_name(a.dtype)) else a for a in operands]
             size = run_op(node.op, absolute, _static_attrs(node, operands, array))[0].astype(np.float64)
             units += np.sqrt(max(a.size for a in operands))
+        elif node.op == "reduce_deviations":  # a sum of squares, none of which is negative
+            units += np.sqrt(operands[0].size)
         elif REGISTRY[node.op].kind not in ("elementwise", "reduction"):
             largest = [np.abs(a[np.isfinite(a)]).max(initial=0) for a in (exact, *_floats(operands))]
             size = size + max(largest)
