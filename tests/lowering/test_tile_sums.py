@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from graphkeras import ops
 from graphkeras.ir import Graph
 from graphkeras.ir.dims import symbol
+from graphkeras.lowering.cpu import gemm
 from tests.lowering.programs import arg, check, const, kinds, normal, op
+from tests.runtime.test_control import agree
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +91,20 @@ def test_prologue_and_sums_at_once(monkeypatch):
     data = tuple(normal(*x.shape, seed=i) for i, x in enumerate((a, b, v)))
     program = check(Graph("f", [a, b, v], [y, total(y)]), data, tolerance=1e-3)
     assert kinds(program) == ["contraction"] and program.schedule.groups[0].prologues
+
+
+@pytest.mark.parametrize("rows", [200, 1000])
+def test_tiles_of_a_loop_are_whole_chunks_too(rows):
+    """Where the matrix is packed before the loop, steps are cut anew by rows, but not into parts of chunks."""
+
+    def summed(x, u):
+        def step(h, row):
+            y = (row + h) @ u
+            return h * 0.5, (ops.sum(y, axis=0), ops.max(y, axis=0))
+
+        return ops.scan(step, ops.zeros((96,), x.dtype), x)[1]
+
+    program = agree(summed, normal(3, rows, 96), normal(96, 96, seed=1), rtol=1e-4)
+    (product,) = [k for k in program.lowered if k.kind == "contraction" and k.region]
+    words = dict(zip(gemm.ARGUMENTS[1:], product.args))
+    assert words["b_ready"] == 1 and words["rise"] == gemm.CHUNKED_RISE

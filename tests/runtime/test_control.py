@@ -562,20 +562,3 @@ def test_weights_of_a_loop_without_a_known_end():
         return ops.while_loop(lambda h, i: ops.sum(h * h) > 1e-3, lambda h, i: (ops.tanh(h @ u), i + 1), (x, np.int32(0)))
 
     assert packed(agree(search, normal(5, 100) * 0.1, normal(100, 100, seed=1) * 0.03))
-
-
-@pytest.mark.parametrize("rows", [700, 1000])
-def test_products_that_sum_their_columns_keep_their_tiles(rows):
-    """The matrix is packed before the loop, but tiles still begin and end with chunks of rows."""
-
-    def summed(x, u):
-        def step(h, row):
-            y = (row + h) @ u
-            return h * 0.5, (ops.sum(y, axis=0), ops.max(y, axis=0))
-
-        return ops.scan(step, ops.zeros((96,), x.dtype), x)[1]
-
-    program = agree(summed, normal(3, rows, 96), normal(96, 96, seed=1), rtol=1e-4)
-    (product,) = [k for k in program.lowered if k.kind == "contraction" and k.region]
-    words = dict(zip(gemm.ARGUMENTS[1:], product.args))
-    assert packed(program) and words["rise"] == gemm.CHUNKED_RISE
