@@ -128,7 +128,7 @@ class _Writer:
         self.classes.add(kind)
 
     def sequence(self, values):
-        self.words.append("(")
+        self.words.append("(" if isinstance(values, tuple) else "[")  # what a step returns is of the kind that the model was made with
         for value in values:
             self.add(value)
         self.words.append(")")
@@ -165,6 +165,7 @@ class _Writer:
         if not module.startswith(_PACKAGE):
             raise NoKey(f"it holds the function {module}.{function.__qualname__}, which is not of graphkeras")
         self.words.append(f"{module}.{function.__qualname__}:{function.__code__.co_firstlineno}")
+        self.add(function.__defaults__)
         for cell in function.__closure__ or ():
             self.add(cell.cell_contents)
 

@@ -129,6 +129,7 @@ def find(step: StepKey, fuse: bool, trace: Callable) -> FoundStep | None:
         program, digest = (_checked(entry[name], _HEXADECIMAL) for name in ("program", "graph"))
         variables = [_reference(step.state, *row) for row in entry["variables"]]
         structure = _decoded(entry["structure"])
+        leaves = sum(leaf is not None for leaf in tree.flatten(structure))
         for op in entry["ops"]:
             program_cache.check_record(op)
     except NoKey as error:
@@ -141,6 +142,10 @@ def find(step: StepKey, fuse: bool, trace: Callable) -> FoundStep | None:
     compiled = program_cache.found(program, variables, fuse, trace, digest)
     if compiled is None:
         step.reason = "its program or kernels are no longer there"
+        return None
+    if leaves != len(compiled.program.output_specs):
+        step.reason = "its entry was malformed"
+        cache.reject(step.key, "step", f"is malformed (it has places for {leaves} of {len(compiled.program.output_specs)} outputs)")
         return None
     return FoundStep(compiled, structure)
 
@@ -244,9 +249,13 @@ def _encoded(structure):
 
 
 def _decoded(text):
-    if text is None or text == 0:
+    if text is None or (type(text) is int and text == 0):
         return text
+    if type(text) is not dict:
+        raise TypeError(f"{text!r} is no structure")
     ((kind, items),) = text.items()
     if kind == "dict":
+        if any(type(key) is not str for key, _ in items):
+            raise TypeError("a key is no text")
         return {key: _decoded(item) for key, item in items}
     return {"list": list, "tuple": tuple}[kind](map(_decoded, items))

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,19 @@ def test_every_change_of_the_configuration_has_a_key_of_its_own():
     assert alike == []
 
 
+def test_lists_and_tuples_of_outputs_are_told_apart():
+    keys, made = [], []
+    for kind in (list, tuple):
+        for _ in range(2):
+            reset_names()
+            inputs = keras.Input((4,))
+            model = keras.Model(inputs, kind(layers.Dense(n)(inputs) for n in (2, 3)))
+            keys.append(key_of(model, "predict", X).key)
+            made.append(type(model.predict(X, verbose=0)))
+    assert keys[0] == keys[1] != keys[2] == keys[3] and all(keys)
+    assert made == [list, list, tuple, tuple]
+
+
 def test_a_later_change_of_an_attribute_changes_the_key():
     model = small_model()
     keys = [key_of(model).key]
@@ -298,6 +312,9 @@ def test_methods_put_onto_an_instance_have_no_key():
         (sys.modules["graphkeras.trace.dispatch"], "apply", halved),
         (keras.losses, "helper", MyMetric),
         (keras.losses, "ALL_OBJECTS", MyMetric()),
+        (keras.ops, "relu", functools.cache(halved)),
+        (keras.ops, "relu", keras.ops.vectorize(halved)),
+        (layers.Dense, "compute_dtype", functools.cached_property(halved)),
     ],
     ids=lambda value: getattr(value, "__name__", None) or (value if isinstance(value, str) else type(value).__name__),
 )
@@ -310,9 +327,33 @@ def test_patches_have_no_key(monkeypatch, holder, name, value):
 @pytest.mark.parametrize(
     ("holder", "name", "value"),
     [
+        (keras.ops, "relu", functools.partial(halved)),
+        (keras.ops, "relu", np.vectorize(halved)),
+        (keras.ops, "relu", layers.Dense(3).call),
+        (keras.ops, "relu", keras.function(halved)),
+        (layers.Dense, "call", functools.partialmethod(halved)),
+        (layers.Dense, "compute_dtype", property(functools.partial(halved))),
+        (sys.modules["graphkeras.layers.core.dense"], "ops", types.SimpleNamespace(matmul=halved)),
+        (sys.modules["graphkeras.layers.core.dense"], "ops", types.ModuleType("graphkeras.ops")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_what_may_hide_code_has_no_key(monkeypatch, holder, name, value):
+    model = small_model()
+    monkeypatch.setattr(holder, name, value)
+    assert "holds a" in key_of(model).reason and f"as '{name}" in key_of(model).reason
+
+
+@pytest.mark.parametrize(
+    ("holder", "name", "value"),
+    [
         (layers.Dense, "call", layers.Identity.call),
         (keras.ops, "relu", keras.ops.gelu),
+        (keras.ops, "relu", np.maximum),
+        (keras.ops, "relu", abs),
         (layers.AlphaDropout, "_LIMIT", 2.0),
+        (layers.SpatialDropout2D, "_rank", 5),
+        (sys.modules["graphkeras.layers.core.dense"], "ops", keras.random),
     ],
 )
 def test_code_of_the_package_in_another_place_changes_the_key(monkeypatch, holder, name, value):
@@ -482,6 +523,18 @@ def test_no_entry_makes_the_reader_do_anything_else_than_trace(tmp_path, recwarn
             break
         kept.put(key, json.dumps(changed).encode(), {}, kind="step")
         model = small_model()
-        if changed["structure"] == entry["structure"]:
+        if changed["structure"] == entry["structure"]:  # else a name may be another
             assert model.fit(X, Y, epochs=2, batch_size=4, verbose=0).history == want
     assert len(recwarn) > 20
+
+
+@pytest.mark.parametrize("structure", [True, 7, 0, "x", [], {"dict": []}, {"dict": [[1, 0], [2, 0]]}, {"tuple": [0, 0, 0]}], ids=repr)
+def test_what_a_step_returns_must_fit_its_program(structure):
+    want = train()[0]
+    key = key_of(small_model()).key
+    kept = cache.get_cache()
+    entry = json.loads(kept.get(key, kind="step"))
+    kept.put(key, json.dumps({**entry, "structure": structure}).encode(), {}, kind="step")
+    with pytest.warns(cache.CacheWarning, match="step cache entry .* is malformed"):
+        got = train()
+    assert got[0] == want and source(got[2]) == "program cache"
