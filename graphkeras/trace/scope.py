@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from graphkeras.ir.dtypes import COMPLEX, is_float
 from graphkeras.ir.node import Node, Value, VariableRef
 from graphkeras.ir.registry import make_node
-from graphkeras.ir.spec import TensorSpec
 
 _scope: contextvars.ContextVar["TraceScope | None"] = contextvars.ContextVar("graphkeras_trace_scope", default=None)
 
@@ -38,7 +37,7 @@ class TraceScope:
                 name = f"{variable.path}:{number}"
             self._names.add(name)
             self._variables[key] = variable
-            self._refs[key] = VariableRef(name, TensorSpec(variable.shape, variable.dtype), variable)
+            self._refs[key] = VariableRef(name, variable.spec, variable)
         return self._refs[key]
 
     def read(self, variable) -> Value:
