@@ -114,3 +114,14 @@ def test_the_second_walk_asks_for_lines(columns):
     program = check(Graph("f", [v], [op("divide", e, op("reduce_sum", e, axes=(1,), keepdims=True))]), (x,))
     (kernel,) = program.kernels
     assert kernel.source.count("prefetch_write(" if LANES == 16 else "prefetch(") == 1
+
+
+def test_random_bits_are_kept_for_a_later_walk():
+    x, key = arg("x", (30, 37)), arg("key", (2,), "uint32")
+    seen = op("reduce_max", x, axes=(1,), keepdims=True)
+    bits = op("random_bits", key, shape=(30, 37))
+    kept = op("select", op("greater_equal", bits, const(1 << 31, "uint32")), op("multiply", x, seen), const(0.0))
+    low = op("reduce_min", op("cast", bits, dtype="float32"), axes=(1,), keepdims=True)
+    data = (normal(30, 37), np.array([3, 7], "uint32"))
+    program = check(Graph("f", [x, key], [op("multiply", kept, low)]), data, tolerance=1e-5)
+    assert kinds(program) == ["row"]

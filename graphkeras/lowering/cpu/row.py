@@ -301,7 +301,8 @@ class RowLowering:
         cached = {}
 
         def fetched(node, position, base):
-            if base in self.saved or base in self.stores:
+            is_counter = position == -1  # of random bits: a number for each place, not the bits themselves
+            if not is_counter and (base in self.saved or base in self.stores):
                 if base not in cached:
                     cached[base] = self._reload(base, lanes)
                 return cached[base]
