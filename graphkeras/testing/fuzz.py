@@ -97,11 +97,11 @@ def fuzz(seed: int, ops: int = 10, compiled: bool = False, tally: Tally | None =
         raise AssertionError(f"seed {seed}: {problem}\n\n{again}\n\n{fuzzed.forward}")
 
 
-def fuzz_net(seed: int, tally: Tally | None = None) -> None:
+def fuzz_net(seed: int, tally: Tally | None = None, pieces: float = 0.0) -> None:
     """Checks one random training step, compiled, with every fusion that its kernels can take; see `random_net`. A failure is cut down
     as that of `fuzz`."""
     tally = Tally() if tally is None else tally
-    net = random_net(seed)
+    net = random_net(seed, pieces)
     tally.graphs += 1
     tally.nodes += len(net.graph.nodes)
     tally.ops.update(ops_of(net.graph))
