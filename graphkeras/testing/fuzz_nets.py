@@ -97,6 +97,19 @@ class _Net:
         kept = prim.multiply(SymbolicTensor.wrap(as_value(variable)), self.scalar(0.9))
         variable.assign(prim.add(kept, prim.multiply(value, self.scalar(0.1))))
 
+    def generator(self):
+        """A variable that holds a key for random numbers."""
+        key = np.array([self.rng.integers(1 << 32), 0], "uint32")
+        variable = Variable(key, name=f"key{len(self.state)}")
+        self.state[as_value(variable).node.attrs["variable"].name] = key
+        return variable
+
+    def dropped(self, x, generator):
+        """x without a share of its elements; the generator moves on."""
+        key = SymbolicTensor.wrap(as_value(generator))
+        generator.assign(prim.add(key, np.array([0, 1], "uint32")))
+        return prim.dropout(x, key, rate=0.25)
+
     def scalar(self, number):
         return np.asarray(number).astype(numpy_dtype(self.dtype))
 

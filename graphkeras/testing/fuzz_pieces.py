@@ -1,4 +1,4 @@
-"""Pieces of random training steps: attention, embeddings, sorted and added up values, and those of `fuzz_recurrent`.
+"""Pieces of random training steps: attention, embeddings, sorted, added up and pooled values, and those of `fuzz_recurrent`.
 
 A piece is a function `(net, x) -> y` of (batch, ..., channels), with the batch as the first axis of y, and at least one other.
 """
@@ -101,6 +101,17 @@ def added_up(net, x):
     return prim.cumsum(prim.multiply(x, net.scalar(0.3)), axis=axis, reverse=reverse)
 
 
+def pooled(net, x):
+    """The greatest or the mean of windows of places."""
+    if len(x.spec.shape) == 2:
+        x = sequence(net, x)
+    windows = [int(net.rng.integers(1, min(n, 4) + 1)) for n in x.spec.shape[1:-1]]
+    strides = [int(net.rng.integers(1, 4)) for _ in windows]
+    padding = [(0, int(net.rng.integers(k))) for k in windows]
+    pool = net.one_of(prim.max_pool, prim.average_pool)
+    return pool(x, window=tuple(windows), strides=tuple(strides), padding=tuple(padding))
+
+
 PIECES = (
     fuzz_recurrent.recurrent,
     fuzz_recurrent.recurrent,
@@ -119,4 +130,5 @@ PIECES = (
     picked,
     in_order,
     added_up,
+    pooled,
 )

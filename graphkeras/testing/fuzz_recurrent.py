@@ -66,6 +66,7 @@ class _Cell:
         self._activation = net.one_of(prim.tanh, prim.tanh, prim.relu, prim.sigmoid)
         self._centred = net.chance(0.2)
         self._moving = net.statistic((units,)) if net.chance(0.2) else None
+        self._generator = net.generator() if net.chance(0.2) else None
 
     def project(self, x):
         """What the inputs add to the gates."""
@@ -73,6 +74,8 @@ class _Cell:
 
     def step(self, z, states):
         """The new states, from what the inputs add to the gates."""
+        if self._generator is not None:
+            states = (self.net.dropped(states[0], self._generator), *states[1:])
         new = self._next(z, states)
         if self._centred:
             mean = prim.reduce_sum(new[0], axes=(1,), keepdims=True)
@@ -221,8 +224,11 @@ def _layer(net, channels, units):
     activation = net.one_of(prim.tanh, prim.relu, prim.sigmoid)
     scaled, centred = net.chance(0.4), net.chance(0.3)
     moving = net.statistic((units,)) if net.chance(0.2) else None
+    generator = net.generator() if net.chance(0.2) else None
 
     def layer(x):
+        if generator is not None:
+            x = net.dropped(x, generator)
         y = prim.add(product(prim.multiply(x, net.scalar(0.5)) if scaled else x, kernel), bias)
         axes = tuple(range(len(y.spec.shape)))
         if centred:
