@@ -1,21 +1,26 @@
 """Random graphs hold what every graph must hold; a planted fault is found and cut down to a reproducer."""
 
 import re
+from collections import Counter
 
 import numpy as np
 import pytest
 
 import graphkeras.ops  # noqa: F401  (fills the registry)
 from graphkeras.ir import REGISTRY
-from graphkeras.ir.dims import dim_symbols
+from graphkeras.ir.dims import Dim, dim_symbols
 from graphkeras.passes import rule
 from graphkeras.passes.engine import Op, Var
 from graphkeras.passes.pipeline import rules_pass
 from graphkeras.testing import fuzz as module
 from graphkeras.testing import fuzz_graphs
 from graphkeras.testing.fuzz import Tally, array, check_graph, check_slope, fuzz, fuzz_net
-from graphkeras.testing.fuzz_graphs import coverage, random_graph
+from graphkeras.testing.fuzz_graphs import coverage, ops_of, random_graph
+from graphkeras.testing.fuzz_nets import random_net
 from graphkeras.trace import TraceScope, tracing
+
+_OF_PIECES = """scan while_loop cond switch checkpoint attention attention_gradient gather scatter_add sort argsort top_k cumsum cumprod
+    max_pool average_pool dropout""".split()
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -33,6 +38,15 @@ def test_random_nets(first):
     for seed in range(first, first + 4):
         fuzz_net(seed, tally)
     assert tally.compiled == 4 and tally.prologues > 2 and tally.sides > 2, tally
+
+
+@pytest.mark.parametrize("first", range(0, 8, 4))
+def test_random_nets_of_pieces(first):
+    tally = Tally()
+    for seed in range(first, first + 4):
+        fuzz_net(seed, tally, pieces=0.8)
+    loops = sum(tally.ops[op] for op in ("scan", "while_loop", "cond", "switch"))
+    assert tally.compiled == 4 and loops >= 4 and tally.slopes >= 3, tally
 
 
 def _many(seeds, check=fuzz, **options):
@@ -68,6 +82,14 @@ def test_three_hundred_nets():
     assert tally.elements > 20 * tally.elements_skipped, tally
 
 
+@pytest.mark.slow
+def test_three_hundred_nets_of_pieces():
+    tally = _many(range(2000, 2300), check=fuzz_net, pieces=0.8)
+    assert tally.compiled == 300 and tally.prologues > 100 and tally.sides > 50, tally
+    assert min(tally.ops[op] for op in _OF_PIECES) >= 5, tally
+    assert tally.slopes > 200 and tally.elements > 20 * tally.elements_skipped, tally
+
+
 # ---- the graphs ---------------------------------------------------------------------------------------------------------
 
 
@@ -79,6 +101,19 @@ def test_graphs_are_repeatable_and_of_all_kinds():
     assert any(dim_symbols(v.shape) for g in graphs for v in g.graph.inputs)
     assert any(g.graph.effects for g in graphs) and any(g.graph.variables for g in graphs)
     assert sum(bool(n) for n in coverage(g.graph for g in graphs).values()) > 60
+
+
+def test_nets_of_pieces_are_repeatable_and_of_all_kinds():
+    graphs = [random_net(seed, pieces=0.8).graph for seed in range(80)]
+    assert str(graphs[0]) == str(random_net(0, pieces=0.8).graph) != str(random_net(0).graph)
+    found = Counter(op for g in graphs for op in set(ops_of(g)))
+    assert min(found[op] for op in _OF_PIECES) >= 1, found
+    loops = [n for g in graphs for n in g.nodes if n.op == "scan"]
+    assert {n.attrs["reverse"] for n in loops} == {False, True}
+    assert any(isinstance(n.attrs["length"], Dim) for n in loops)  # as many steps as the batch has samples
+    assert any(inner.op == "scan" for n in loops for inner in n.subgraphs[0].nodes)
+    written = {w.inputs[0].node for g in graphs for w in g.effects}
+    assert written.intersection(loops)  # a loop may write variables
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -2,7 +2,7 @@
 
 The graphs of `fuzz_graphs` hold every op, but few of them hold what the compiler treats together: cheap values in front of contractions,
 sums down the columns of their results, and variables that are read at the start of a step and written at its end. Where asked, some of
-the layers are the pieces of `fuzz_pieces`: recurrent ones, loops and branches, attention, embeddings, sorted values.
+the layers are the pieces of `fuzz_pieces` and `fuzz_loops`: attention, embeddings, sorted values, recurrent cells, loops and branches.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from graphkeras.ir.dtypes import numpy_dtype
 from graphkeras.ir.graph import Graph, input_node
 from graphkeras.ir.node import Value
 from graphkeras.ir.spec import TensorSpec
-from graphkeras.testing.fuzz_pieces import random_piece
+from graphkeras.testing.fuzz_loops import random_piece
 from graphkeras.trace import SymbolicTensor, TraceScope, Variable, as_value, prim, tracing
 
 BATCHES = (0, 1, 2, 3, 63, 64, 65, 130)
@@ -39,7 +39,7 @@ def random_net(seed: int, pieces: float = 0.0) -> FuzzedNet:
 
     Args:
         seed: of everything that is drawn.
-        pieces: the share of layers that are one of `fuzz_pieces`.
+        pieces: the share of layers that are one of `fuzz_loops.PIECES`.
     """
     with tracing(TraceScope()) as scope:
         return _Net(np.random.default_rng(seed), scope).step(f"net_{seed}", pieces)
