@@ -46,7 +46,7 @@ def test_random_nets_of_pieces(first):
     for seed in range(first, first + 4):
         fuzz_net(seed, tally, pieces=0.8)
     loops = sum(tally.ops[op] for op in ("scan", "while_loop", "cond", "switch"))
-    assert tally.compiled == 4 and loops >= 4 and tally.slopes >= 3, tally
+    assert tally.compiled == 4 and loops >= 4 and tally.slopes >= 2, tally
 
 
 def _many(seeds, check=fuzz, **options):
