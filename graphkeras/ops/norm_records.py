@@ -178,7 +178,9 @@ def _standardize_eager(x, *, axes, epsilon):
 
 
 def _standardize_vjp(ct, x, y, *, axes, epsilon):
-    return ((ct - _mean(ct, axes) - y * _mean(ct * y, axes)) * _inverse_deviation(x, axes, epsilon),)
+    # The deviation divides both factors of the second mean, so the sum can share the pass over x that finds it.
+    centered, inverse = _centered(x, axes), _inverse_deviation(x, axes, epsilon)
+    return ((ct - _mean(ct, axes) - y * (_mean(ct * centered, axes) * inverse)) * inverse,)
 
 
 register_op(

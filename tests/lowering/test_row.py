@@ -3,6 +3,7 @@ import pytest
 
 from graphkeras.ir import Graph, symbol
 from graphkeras.lowering.cpu.target import LANES
+from graphkeras.lowering.cpu.walks import Walks
 from tests.lowering.programs import arg, args_like, check, const, kinds, normal, op
 
 B = symbol("b")
@@ -125,3 +126,40 @@ def test_random_bits_are_kept_for_a_later_walk():
     data = (normal(30, 37), np.array([3, 7], "uint32"))
     program = check(Graph("f", [x, key], [op("multiply", kept, low)]), data, tolerance=1e-5)
     assert kinds(program) == ["row"]
+
+
+def normalisation_gradients(shape):
+    """Gradients of a layer normalisation without its offset: what is read first is x."""
+    import graphkeras as keras
+
+    def gradients(x, gamma, ct):
+        with keras.GradientTape() as tape:
+            tape.watch(x)
+            tape.watch(gamma)
+            y = keras.ops.layer_normalization(x, gamma, axis=-1)
+        return tape.gradient(y, (x, gamma), ct)
+
+    arrays = normal(*shape), normal(shape[1], seed=1), normal(*shape, seed=2)
+    return keras.function(gradients).program(*arrays), arrays
+
+
+def test_what_need_not_be_reduced_first_is_reduced_where_its_operands_are_read_anyway():
+    program, arrays = normalisation_gradients((515, 40))
+    (group,) = program.schedule.groups
+    walks = Walks(group)
+    first = {n.op for n in group.nodes if walks.loop.get(n.id) == 0}
+    assert walks.count == 3 and first == {"reduce_sum"}  # of x; the cotangent is first read in the second walk
+    assert walks.idle == 2 and "prefetch_write" not in program.kernels[0].source  # no walk is idle before the one that writes
+    check(program.graph, arrays, tolerance=2e-4)
+
+
+def test_a_reduction_stays_in_an_early_walk_that_reads_its_operand_anyway():
+    x, y = arg("x", (B, 20)), arg("y", (B, 20))
+    top = op("reduce_max", x, axes=(1,), keepdims=True)
+    total = op("reduce_sum", op("exp", op("subtract", x, top)), axes=(1,), keepdims=True)
+    of_x, of_y = (op("reduce_sum", v, axes=(1,), keepdims=True) for v in (x, y))
+    last = op("add", op("multiply", y, total), op("multiply", x, op("add", of_x, of_y)))
+    program = check(Graph("f", [x, y], [last]), (normal(9, 20), normal(9, 20, seed=1)), tolerance=1e-4)
+    (group,) = program.schedule.groups
+    walks = Walks(group)
+    assert walks.count == 3 and sorted(walks.loop[n.id] for n in group.reductions) == [0, 0, 0, 1]

@@ -4,8 +4,9 @@ from graphkeras.ir.dims import Dim, dim_symbols, size
 from graphkeras.ir.node import Value
 from graphkeras.lowering.cpu.combine import CHUNK, Combine
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel, Temporary
-from graphkeras.lowering.cpu.row import Phases, RowLowering
+from graphkeras.lowering.cpu.row import RowLowering
 from graphkeras.lowering.cpu.source import Vec, Writer
+from graphkeras.lowering.cpu.walks import Walks
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.space import REDUCED, REDUCTIONS
 
@@ -18,10 +19,10 @@ _GUESS = 64
 def is_long_row(group: Group) -> bool:
     """Whether the rows of a group are few and long, as far as one can tell before sizes are known, and walked once."""
     space = group.space
-    phases = Phases(space)
-    if phases.count > 1 or any(n.op in ("argmax", "argmin") for n in space.nodes):
+    walks = Walks(group)
+    if walks.count > 1 or any(n.op in ("argmax", "argmin") for n in space.nodes):
         return False
-    if any(space.levels[n.id] == REDUCED and phases.ready[n.id] < 0 for n in space.nodes):
+    if any(space.levels[n.id] == REDUCED and walks.ready[n.id] < 0 for n in space.nodes):
         return False
     rows, columns = (_guess(size(part)) for part in space.parts[:2])
     return rows < FEW_ROWS and columns >= LONG

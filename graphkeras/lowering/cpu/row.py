@@ -5,16 +5,16 @@ else kept in a row of scratch. Sums down the columns of what a kernel walks anyw
 then, and a second kernel adds the chunks up, in the order in which a column kernel would have done it.
 """
 
-from graphkeras.ir.dims import Dim, divide_exactly, size
+from graphkeras.ir.dims import Dim, size
 from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Value
-from graphkeras.ir.registry import op_def
 from graphkeras.lowering.cpu.combine import CHUNK, CHUNK_ROWS, Combine
 from graphkeras.lowering.cpu.kernel import LoweredKernel
 from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
 from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides
 from graphkeras.lowering.cpu.source import HALF, Vec, Writer, short_dtype
 from graphkeras.lowering.cpu.target import LANES
+from graphkeras.lowering.cpu.walks import Walks, is_cheap
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import contiguous_strides
 from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS, SIDE
@@ -22,39 +22,9 @@ from graphkeras.schedule.space import FULL, REDUCED, REDUCTIONS, SIDE
 NEAR_ROW = 1 << 14
 """Elements of a row that the second-level cache keeps from one walk to the next, several arrays at a time."""
 WRITES_AHEAD = LANES == 16
-"""What the second walk asks for: the lines that a later one writes, so that no store waits for them (the CPU itself asks for those
-that will be read in good time), or those that the first walk over the next row reads. Measured for either width."""
-_CHEAP = 2
-"""FLOP per element up to which a value is computed again rather than kept."""
-
-
-class Phases:
-    """In which walk over the row each node stands.
-
-    Attributes:
-        loop: phase of each full node and each reduction, by node id.
-        ready: phase after whose walk a reduced value exists, -1 before the first, by node id.
-        count: number of walks.
-    """
-
-    def __init__(self, space):
-        self.loop, self.ready = {}, {}
-        for node in space.nodes_in_order():
-            loop, ready = 0, -1
-            for value in node.inputs:
-                base, _ = space.resolve(value)
-                if base.node.id in self.ready:
-                    ready = max(ready, self.ready[base.node.id])
-                    loop = max(loop, self.ready[base.node.id] + 1)
-                elif base.node.id in self.loop:
-                    loop = max(loop, self.loop[base.node.id])
-            if space.levels[node.id] == REDUCED:
-                self.ready[node.id] = ready
-            else:
-                self.loop[node.id] = loop
-                if node.op in REDUCTIONS and space.values[node.id] == REDUCED:
-                    self.ready[node.id] = loop
-        self.count = max(self.loop.values(), default=0) + 1
+"""What a walk asks for while memory is idle: the lines that a later one writes, so that no store waits for them (the CPU itself asks
+for those that will be read in good time), or those that the first walk over the next row reads. Measured for either width; beside
+reads from memory neither helps: gradients of layer normalisation lose a quarter of their speed."""
 
 
 class RowLowering:
@@ -63,7 +33,7 @@ class RowLowering:
     def __init__(self, group: Group, name: str):
         self.group, self.name, self.space = group, name, group.space
         self.w = Writer()
-        self.phases = Phases(self.space)
+        self.walks = Walks(group)
         self.saved: dict[Value, tuple[str, str]] = {}  # value -> (scratch pointer, dtype)
         self.sides = Sides(group, self.w, name) if self.space.sides else None
         self.scratch = 0
@@ -91,7 +61,7 @@ class RowLowering:
             self._row_start()
             self.reduced: dict[Value, Vec] = {}
             self._after(-1)
-            for phase in range(self.phases.count):
+            for phase in range(self.walks.count):
                 self._walk(phase)
                 self._after(phase)
             self._write_variables()
@@ -181,7 +151,7 @@ class RowLowering:
         def need(node):
             if node.id in found or space.levels[node.id] == REDUCED:
                 return
-            if self.phases.loop[node.id] < phase and node.op not in REDUCTIONS and self._is_kept(node):
+            if self.walks.loop[node.id] < phase and node.op not in REDUCTIONS and self._is_kept(node):
                 return
             found[node.id] = node
             for value in node.inputs:
@@ -190,7 +160,7 @@ class RowLowering:
                     need(base.node)
 
         for node in space.nodes_in_order():
-            if self.phases.loop.get(node.id) == phase and (node.op in REDUCTIONS or self._is_kept(node)):
+            if self.walks.loop.get(node.id) == phase and (node.op in REDUCTIONS or self._is_kept(node)):
                 need(node)
         return [found[i] for i in sorted(found)]
 
@@ -201,9 +171,7 @@ class RowLowering:
             return True
         if not self._needed_after(node):
             return False
-        cost = op_def(node.op).flops([v.spec for v in node.inputs], node.specs, node.attrs)
-        each = divide_exactly(cost, node.specs[0].size)
-        if node.op != "random_bits" and each is not None and each <= _CHEAP:
+        if is_cheap(node):
             return False
         dtype = short_dtype(node.specs[0].dtype)
         dtype = "f32" if dtype in HALF else dtype
@@ -214,7 +182,7 @@ class RowLowering:
         return True
 
     def _needed_after(self, node) -> bool:
-        phase = self.phases.loop[node.id]
+        phase = self.walks.loop[node.id]
         frontier, seen = [node], set()
         while frontier:
             current = frontier.pop()
@@ -222,7 +190,7 @@ class RowLowering:
                 if user.id in seen or self.space.levels[user.id] == REDUCED:
                     continue
                 if any(self.space.resolve(v)[0].node is current for v in user.inputs):
-                    if self.phases.loop[user.id] > phase:
+                    if self.walks.loop[user.id] > phase:
                         return True
                     seen.add(user.id)
                     if user.op not in REDUCTIONS:
@@ -271,7 +239,7 @@ class RowLowering:
 
     def _loop(self, phase, nodes, combines, running, end):
         w = self.w
-        ahead = self._lines_ahead() if phase == 1 else ()
+        ahead = self._lines_ahead(phase) if phase == self.walks.idle else ()
         with w.block(f"while j + LANES <= {end}:"):
             for line in ahead:
                 w.line(line)
@@ -281,12 +249,12 @@ class RowLowering:
             w.line(f"m = {end} - j")
             self._point(phase, nodes, combines, running, "m")
 
-    def _lines_ahead(self):
-        """Statements that ask for lines in good time: memory is idle in the second walk."""
+    def _lines_ahead(self, phase):
+        """Statements that ask for lines in good time, in a walk in which memory is idle."""
         if not WRITES_AHEAD:
             rows = [o for o, _, step, shape in self.operands if o.role == "memory" and shape == "row" and step == "1"]
             return [self._ask("prefetch", o.pointer, f"d + {self.n} + j", o.base) for o in rows]
-        later = [v for v in self.stores if self.space.values[v.node.id] == FULL and self.phases.loop[v.node.id] > 1]
+        later = [v for v in self.stores if self.space.values[v.node.id] == FULL and self.walks.loop[v.node.id] > phase]
         return [self._ask("prefetch_write", self.stores[v].pointer, "d + j", v) for v in later]
 
     def _ask(self, how, pointer, place, value):
@@ -328,7 +296,7 @@ class RowLowering:
             combine.take(w, running[node.id], body.operand(node, 0), index, lanes)
         for node in nodes:
             value = Value(node)
-            if node.op in REDUCTIONS or self.phases.loop[node.id] != phase:
+            if node.op in REDUCTIONS or self.walks.loop[node.id] != phase:
                 continue
             if value in self.stores:
                 target = self.stores[value]
@@ -348,7 +316,7 @@ class RowLowering:
     def _after(self, phase):
         """Values that exist once per row, after a walk."""
         w, space = self.w, self.space
-        nodes = [n for n in space.nodes_in_order() if self.phases.ready.get(n.id) == phase]
+        nodes = [n for n in space.nodes_in_order() if self.walks.ready.get(n.id) == phase]
         plain = [n for n in nodes if space.levels[n.id] == REDUCED]
         self._splats_of(plain)
         body = Body(w, space, lambda node, position, base: self.splats[self.places[node.id, position]], self.keys, "r", "1")
