@@ -157,11 +157,11 @@ def walk(program, arrays, kernel_function, look=None) -> list[np.ndarray]:
 
 
 def _owners(program):
-    """The group of the outermost graph that each kernel belongs to: for those of a loop or branch, that of its node."""
+    """The group of the outermost graph that each row's kernel belongs to: for those of a loop or branch, that of its node."""
     outermost = set(map(id, program.schedule.groups))
     owners = []
     for kernel in program.lowered:
-        owners.append(kernel.group if id(kernel.group) in outermost else owners[-1])
+        owners.append(kernel.group if id(kernel.group) in outermost or not owners else owners[-1])
     return owners
 
 

@@ -52,7 +52,7 @@ def make_plan(graph: Graph, fuse: bool) -> Plan:
     kernels = [kernel for group in scheduled.groups for kernel in _lowered(group, resolve)]
     variables = graph.variables
     sources = _places(graph, variables, resolve)
-    pairs = {kernel: list(_in_place(kernel, sources, resolve)) for kernel in kernels if kernel.kind == "pointwise"}
+    pairs = {kernel: list(_in_place(kernel, sources, resolve)) for kernel in kernels if kernel.kind == "pointwise" and not kernel.called}
     return Plan(
         name=graph.name,
         input_names=graph.input_names,

@@ -24,6 +24,7 @@ class Group:
         flops, bytes: cost of one run (int or Dim).
         bodies: for a node with sub-graphs their schedules.
         bundle: number of the bundle of updates that it is in (see `schedule.bundles`); 0 where it is in none.
+        rows: of a scan whose rows never meet (see `schedule.rows`), their number (int or Dim); None where a step is one of all rows.
     """
 
     nodes: list[Node]
@@ -36,6 +37,7 @@ class Group:
     bodies: tuple["Schedule", ...] = ()
     prologues: dict[int, Space] = field(default_factory=dict)
     bundle: int = 0
+    rows: object = None
 
     @property
     def kind(self) -> str:
@@ -79,13 +81,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A fusion that did not happen, and why."""
+    """A fusion that did not happen, and why; of a loop with itself: that of its steps, block of rows by block of rows."""
 
     node: Node
     other: Node
     reason: str
 
     def __str__(self):
+        if self.node is self.other:
+            return f"%{self.node.id} {self.node.op} takes each step with all rows: {self.reason}"
         return f"%{self.node.id} {self.node.op} stays apart from %{self.other.id} {self.other.op}: {self.reason}"
 
 

@@ -6,8 +6,10 @@ from graphkeras.schedule.bundles import bundled
 from graphkeras.schedule.control import bound_inputs
 from graphkeras.schedule.cost import group_bytes, group_flops
 from graphkeras.schedule.fusion import Grouping, group_nodes
-from graphkeras.schedule.groups import Schedule
+from graphkeras.schedule.groups import Refusal, Schedule
 from graphkeras.schedule.prepare import prepare
+from graphkeras.schedule.rows import independent_rows
+from graphkeras.schedule.space import Refused
 
 
 def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
@@ -34,6 +36,11 @@ def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
         group.index = index
         node = group.nodes[0]
         group.bodies = tuple(schedule(sub, fuse, bound_inputs(node, sub, resolve)) for sub in node.subgraphs)
+        if fuse and "carries" in node.attrs:
+            try:
+                group.rows = independent_rows(node, group.bodies[-1])
+            except Refused as refused:
+                grouping.refusals.append(Refusal(node, node, str(refused)))
     return Schedule(prepared, ordered, grouping.refusals, resolve)
 
 

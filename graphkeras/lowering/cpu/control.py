@@ -20,6 +20,8 @@ of stacked results, carried values) are cells that the loop's own kernels set be
     branch 0 ... leave
     branch 1 ...
 
+A scan whose rows never meet is one row: blocks of rows run through all its steps on their own (`scan_rows`).
+
 Nothing is copied or allocated per step, and matrices that are the same in every step (the weights) are packed before the loop. The
 address of step i is `first` for i = 0, else that of the odd or the even steps plus
 i // 2 times a stride: scanned operands and stacked results move evenly; a carried value alternates between two places (or walks
@@ -31,7 +33,7 @@ from dataclasses import dataclass, replace
 
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Value
-from graphkeras.lowering.cpu import gemm
+from graphkeras.lowering.cpu import gemm, scan_rows
 from graphkeras.lowering.cpu.indexing import copy_kernel
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, LoweredKernel, Moving, Temporary
 from graphkeras.lowering.cpu.source import short_dtype
@@ -42,7 +44,7 @@ from graphkeras.schedule.layout import Layout, contiguous_strides
 _FOREVER = 1 << 62
 _FLOATS = ("f32", "f64")
 _KEPT_BYTES = 128 * 1024  # of a packed matrix that each thread's second cache holds from step to step
-_HEAD, _RECORD = 6, 5  # cells of the opening kernel before its records, and of each record
+_HEAD, _RECORD = 6, scan_rows.RECORD  # cells of the opening kernel before its records, and of each record
 _SET_ADDRESSES = """    k = 0
     while k < {loop}[5]:
         r = {head} + {record} * k
@@ -121,8 +123,9 @@ def lower_control(group: Group, name: str, resolve, lower) -> list[LoweredKernel
     for number, schedule in enumerate(group.bodies):
         region = Region()
         kernels = [k for g in schedule.groups for k in lower(g, schedule.resolve, f"{name}_{number}_")]
-        for kernel in kernels:
-            kernel.region = (region, *kernel.region)
+        if group.rows is None:
+            for kernel in kernels:
+                kernel.region = (region, *kernel.region)
         bodies.append(kernels)
     if group.kind in ("cond", "switch"):
         return _branches(group, name, resolve, bodies)
@@ -256,6 +259,8 @@ class _Loop:
 
     def kernels(self) -> list[LoweredKernel]:
         """All rows of the loop, and the kernels they call."""
+        if self.group.rows is not None:
+            return self._by_rows()
         group, name, attrs = self.group, self.name, self.node.attrs
         region = next((k.region[:1] for k in self.bodies[-1]), (Region(),))
         steps = attrs["length"] if self.is_scan else _FOREVER if attrs["limit"] is None else attrs["limit"]
@@ -279,10 +284,26 @@ class _Loop:
         enter.until = everything[-1]
         return [*self.before, enter, *everything]
 
+    def _by_rows(self) -> list[LoweredKernel]:
+        """The same for a loop whose blocks of rows take all steps on their own."""
+        group, name, inside = self.group, self.name, self.bodies[0]
+        for kernel in inside:
+            self._pack_before(kernel)
+        scan_rows.cut_into_blocks(inside, group.rows)
+        loop = scan_rows.driver(group, f"{name}_blocks", inside, self._take_addresses(inside))
+        copies = [self._copy(value) for value in group.outputs if value.index < self.carries]
+        for kernel in copies:
+            kernel.args = tuple(self._after_last_step(arg) for arg in kernel.args)
+        return [*self.before, *inside, loop, *copies]
+
+    def _after_last_step(self, arg):
+        path = self.moving.get(arg.source) if isinstance(arg, Address) else None
+        return arg if path is None else scan_rows.address_after(path, self.node.attrs["length"], arg)
+
     def _pack_before(self, kernel):
         """Gives a product whose B is the same in every step that B in panels, which are made before the loop."""
         dtype = next((d for d in _FLOATS if kernel.body == gemm.source(d)), None)
-        if dtype is None:
+        if dtype is None or kernel.called:
             return
         words = dict(zip(gemm.ARGUMENTS[1:], kernel.args, strict=True))
         b, m, n, k, row, column = (words[name] for name in ("b", "m", "n", "k", "b_row", "b_column"))

@@ -147,7 +147,7 @@ def kernel(args, lo, hi, scratch):
     a_row = args[{a_row}]; a_column = args[{a_column}]; b_row = args[{b_row}]; b_column = args[{b_column}]
     epilogue = args[{epilogue}]; prologue_a = args[{prologue_a}]; prologue_b = args[{prologue_b}]
     down = args[{down}]; across = args[{across}]
-    rise = max(args[{rise}], {TALL})
+    rise = args[{rise}] if args[{rise}] > 0 else {TALL}
     rows = max(rise, {ROWS_TOP}) + {TALL}
     steps = (m + rise - 1) // rise
     panels = (n + {WIDTH} - 1) // {WIDTH}
