@@ -8,6 +8,8 @@ address. Carried values have places of their own.
 from graphkeras.ir.node import Node, Value
 from graphkeras.schedule.layout import Layout
 
+_RUN = 64  # elements
+
 
 def operand_counts(node: Node) -> tuple[int, int, int]:
     """How many operands are (choosers or carries, scanned, captured)."""
@@ -35,8 +37,11 @@ def fitting_operands(node: Node, inputs, resolve, copied) -> tuple[Value, ...]:
 
 def _is_scattered(layout) -> bool:
     """Whether a step's slice lies in pieces far apart, between which the other steps' pieces lie: each would be a cache line, or a page,
-    of its own in every step, where one copy reads along the array."""
+    of its own in every step, where one copy reads along the array. Runs of some lines are read as fast as they lie."""
     step, *inside = layout.strides
+    run = Layout(layout.shape[1:], tuple(inside)).collapsed()
+    if run.shape and run.strides[-1] == 1 and isinstance(run.shape[-1], int) and run.shape[-1] >= _RUN:
+        return False
     return step != 0 and any(isinstance(s, int) and isinstance(step, int) and abs(s) > abs(step) for s in inside)
 
 

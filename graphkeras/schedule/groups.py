@@ -25,6 +25,8 @@ class Group:
         bodies: for a node with sub-graphs their schedules.
         bundle: number of the bundle of updates that it is in (see `schedule.bundles`); 0 where it is in none.
         rows: of a scan whose rows never meet (see `schedule.rows`), their number (int or Dim); None where a step is one of all rows.
+        placed: outputs that are stored as parts of another array, and where in it (see `schedule.placing`).
+        is_placed: of a concatenation: whether those who make its parts store them in their places, so that nothing is left to do.
     """
 
     nodes: list[Node]
@@ -38,6 +40,8 @@ class Group:
     prologues: dict[int, Space] = field(default_factory=dict)
     bundle: int = 0
     rows: object = None
+    placed: dict[Value, tuple[Value, Layout]] = field(default_factory=dict)
+    is_placed: bool = False
 
     @property
     def kind(self) -> str:

@@ -7,6 +7,7 @@ from graphkeras.schedule.control import bound_inputs
 from graphkeras.schedule.cost import group_bytes, group_flops
 from graphkeras.schedule.fusion import Grouping, group_nodes
 from graphkeras.schedule.groups import Refusal, Schedule
+from graphkeras.schedule.placing import place_parts
 from graphkeras.schedule.prepare import prepare
 from graphkeras.schedule.rows import independent_rows
 from graphkeras.schedule.space import Refused
@@ -31,6 +32,7 @@ def schedule(graph: Graph, fuse: bool = True, bound=None) -> Schedule:
         group.nodes.sort(key=lambda n: n.id)
         group.flops, group.bytes = group_flops(group), group_bytes(group, resolve)
     if fuse:
+        place_parts(ordered, resolve, {resolve(value)[0] for value in prepared.outputs})
         ordered = bundled(ordered, _waited_for(grouping), grouping.refusals)
     for index, group in enumerate(ordered):
         group.index = index

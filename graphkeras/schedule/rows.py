@@ -102,10 +102,10 @@ class _Body:
         """Raises Refused where a reader that runs along the rows looks into another row than its own of what the loop has written."""
         if base not in self.written:
             return
-        row = size(base.shape[1:])
-        reach, steps = layout.offset, layout.strides[1:]
-        for dim, step in zip(layout.shape[1:], steps):
-            reach = reach + (dim - 1) * step
-        known = all(isinstance(n, int) and n >= 0 for n in (row, layout.offset, reach, *steps))
-        if not known or layout.strides[0] != row or reach >= max(row, 1):
-            raise Refused(f"{reader!r} reads other rows of {base!r} than its own")
+        row, dims, steps = size(base.shape[1:]), layout.shape[1:], layout.strides[1:]
+        if all(isinstance(n, int) for n in (row, layout.offset, *dims, *steps)) and layout.strides[0] == row:
+            ends = [(dim - 1) * step for dim, step in zip(dims, steps)]
+            lowest, highest = (layout.offset + sum(pick(end, 0) for end in ends) for pick in (min, max))
+            if row == 0 or (lowest >= 0 and highest < row):
+                return
+        raise Refused(f"{reader!r} reads other rows of {base!r} than its own")

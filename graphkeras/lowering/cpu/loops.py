@@ -86,12 +86,20 @@ def store(w: Writer, pointer: str, dtype: str, place: str, value: Vec, lanes: st
 
 
 class Store:
-    """Something a kernel writes: a value that others read, or a variable."""
+    """Something a kernel writes: a value that others read, or a variable.
 
-    def __init__(self, w: Writer, value: Value, variable=None):
+    Args:
+        w: writer of the kernel.
+        value: what is written.
+        variable: the variable, if it is one.
+        place: array and layout of which the value is a part, if it is one.
+    """
+
+    def __init__(self, w: Writer, value: Value, variable=None, place=None):
         self.value = value
         self.dtype = short_dtype(value.dtype)
-        target = Address(variable, 0, itemsize(value.dtype)) if variable is not None else Address.of(value)
+        whole, offset = (value, 0) if place is None else (place[0], place[1].offset)
+        target = Address(variable, 0, itemsize(value.dtype)) if variable is not None else Address.of(whole, offset)
         self.pointer = w.pointer(target, self.dtype)
 
 

@@ -28,6 +28,8 @@ def lower_group(group: Group, resolve, prefix: str = "") -> list[LoweredKernel]:
         LoweringError: for an op that has no compiled form.
     """
     name = f"{prefix}k{group.index}_{group.kind}"
+    if group.is_placed:
+        return []
     if group.bodies:
         return lower_control(group, name, resolve, lower_group)
     if runs_on_host(group.nodes[0]):

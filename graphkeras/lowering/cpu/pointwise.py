@@ -14,17 +14,19 @@ def lower_pointwise(group: Group, name: str) -> LoweredKernel:
     axes = space.axes(FULL)
     reads = space.reads()
     layouts = [space.aligned(read) for read in reads]
-    sizes, strides = joined_axes(axes, [layout.strides for layout in layouts])
+    parts = [place.split(axes) for _, place in group.placed.values()]
+    sizes, strides = joined_axes(axes, [layout.strides for layout in (*layouts, *parts)])
     keys = Keys(w, space.nodes, space.resolve)
     operands, places = _operands(w, reads, layouts, strides)
     stores = [Store(w, value) for value in group.outputs]
     stores += [Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in group.writes]
+    stores += [Store(w, value, place=place) for value, place in group.placed.items()]
     if len(sizes) <= 1:
         flat = [(operand, s[0] if s else 0) for operand, s in operands]
         _flat_loop(w, group, flat, places, stores, keys)
         units, alignment = size(axes), 64
     else:
-        _row_loop(w, group, sizes, operands, places, stores, keys)
+        _row_loop(w, group, sizes, operands, places, stores, strides[len(reads) :], keys)
         units, alignment = size(sizes[:-1]), 1
     return LoweredKernel(
         name, group.kind, w.text(), tuple(w.args), units, group, alignment, notes=w.placed_notes(), errors=tuple(w.errors),
@@ -45,8 +47,8 @@ def _operands(w, reads, layouts, strides):
     return found, places
 
 
-def _point(w, group, stores, fetched, keys, position, place, lanes):
-    """All nodes at one vector of points, then all stores: a variable that is read is read before it is written."""
+def _point(w, group, stores, fetched, keys, position, where, lanes):
+    """All nodes at one vector of points, then all stores, each at its place: a variable that is read is read before it is written."""
     body = Body(w, group.space, fetched, keys, position, lanes)
     assigned = {}
     for node in group.nodes:
@@ -55,7 +57,8 @@ def _point(w, group, stores, fetched, keys, position, place, lanes):
         else:
             body.compute(node)
     values = [body.values[value] for value in group.outputs] + [assigned[n.attrs["variable"]] for n in group.writes]
-    for target, value in zip(stores, values):
+    values += [body.values[value] for value in group.placed]
+    for target, value, place in zip(stores, values, where, strict=True):
         store(w, target.pointer, target.dtype, place, value, lanes)
 
 
@@ -76,7 +79,7 @@ def _flat_loop(w, group, operands, places, stores, keys):
                 cached[i] = operands[i][0].fetch("0", steps[i], "j", lanes)
             return cached[i]
 
-        _point(w, group, stores, fetched, keys, "j", "j", lanes)
+        _point(w, group, stores, fetched, keys, "j", ["j"] * len(stores), lanes)
 
     with w.block("while j + LANES <= hi:"):
         point(None)
@@ -86,7 +89,7 @@ def _flat_loop(w, group, operands, places, stores, keys):
         point("m")
 
 
-def _row_loop(w, group, sizes, operands, places, stores, keys):
+def _row_loop(w, group, sizes, operands, places, stores, parts, keys):
     n = w.size(sizes[-1])
     steps = [w.size(s[-1]) for _, s in operands]
     w.line("r = lo")
@@ -100,6 +103,8 @@ def _row_loop(w, group, sizes, operands, places, stores, keys):
         for i, (operand, _) in enumerate(operands):
             if steps[i] == "0":
                 splats[i] = operand.fetch(offsets[i], "0", "0", None)
+        where = ["d + j"] * (len(stores) - len(parts))
+        where += [f"{'d' if _dense_outer(s, sizes) else offset_source(w, indices, s[:-1])} + j" for s in parts]
         w.line("j = 0")
 
         def point(lanes):
@@ -111,7 +116,7 @@ def _row_loop(w, group, sizes, operands, places, stores, keys):
                     cached[i] = operands[i][0].fetch(offsets[i], steps[i], "j", lanes)
                 return cached[i]
 
-            _point(w, group, stores, fetched, keys, "d + j", "d + j", lanes)
+            _point(w, group, stores, fetched, keys, "d + j", where, lanes)
 
         with w.block(f"while j + LANES <= {n}:"):
             point(None)
