@@ -81,6 +81,10 @@ def loops(x, n):
     return ops.cond(n > 3, lambda: carry + 1.0, lambda: carry - 1.0), sums, count
 
 
+def recurrent(x, w):
+    return ops.scan(lambda h, row: (ops.tanh(row + h @ w), ops.concatenate([ops.exp(h), h * 2.0], -1)), x[0], x)
+
+
 def table(x, i):
     return ops.take(ops.convert_to_tensor(np.arange(12, dtype="float32").reshape(4, 3)), i, axis=0) + x
 
@@ -91,9 +95,10 @@ def table(x, i):
         (dense, (normal(7, 5), normal(5, 4))),
         (convolution, (normal(2, 8, 8, 3), normal(3, 3, 3, 4, seed=1))),
         (loops, (normal(5, 3), np.int32(4))),
+        (recurrent, (normal(4, 20, 24), normal(24, 24, seed=1))),
         (table, (normal(2, 3), np.array([3, 1], "int32"))),
     ],
-    ids=["dense", "convolution", "loops", "table"],
+    ids=["dense", "convolution", "loops", "recurrent", "table"],
 )
 def test_a_found_program_gives_the_same_bits(function, arrays):
     first, second = twice(function, *arrays)
