@@ -26,6 +26,9 @@ CASES = {
     "groups of half a vector": ((4, 12, 12, 8), (3, 3, 2, 8), 1, 1, 1, 4),
     "depthwise": ((4, 15, 14, 37), (3, 3, 1, 37), 1, 1, 1, 37),
     "depthwise stride 2": ((4, 15, 14, 37), (5, 5, 1, 37), 2, 2, 1, 37),
+    "depthwise dilated": ((2, 20, 21, 24), (3, 5, 1, 24), 1, 2, 2, 24),
+    "depthwise long": ((2, 1000, 19), (7, 1, 19), 1, 3, 1, 19),
+    "depthwise of one channel": ((3, 9, 9, 1), (3, 3, 1, 1), 1, 1, 1, 1),
     "multiplier": ((2, 9, 9, 5), (3, 3, 1, 10), 1, 1, 1, 5),
     "point": ((4, 10, 10, 48), (1, 1, 48, 17), 1, 0, 1, 1),
     "long": ((2, 1000, 3), (7, 3, 20), 1, 3, 1, 1),
@@ -138,20 +141,19 @@ def _node(x, w, padding):
 
 STRIP = """
 def kernel(args, lo, hi, scratch):
-    gather_NAME_T(ptr_i64(args[1]), ptr_i64(args[2]), args[3], args[4], 8, args[5], ptr_T(args[6]), args[7], 16, args[8]MORE)
+    gather_NAME_T(ptr_i64(args[1]), ptr_i64(args[2]), args[3], args[4], 8, args[5], ptr_T(args[6]), args[7], 16, args[8])
 """
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-@pytest.mark.parametrize("name", ["strip", "middle", "low", "narrow", "narrow_low", "lanes", "taps"])
+@pytest.mark.parametrize("name", ["strip", "middle", "low", "narrow", "narrow_low"])
 @pytest.mark.parametrize(("segments", "count", "step"), [(3, 5, 1), (2, 4, 3), (0, 0, 1)])
 def test_strip(dtype, name, segments, count, step):
     rows, vectors = gather_shapes(dtype, LANES)["gather_" + name]
     kind = {"f32": np.float32, "f64": np.float64}[dtype]
-    lanes = 2 * vectors * LANES + 3 if name in ("lanes", "taps") else 0
-    width = lanes or vectors * LANES
+    width = vectors * LANES
     rng = np.random.default_rng(0)
-    a = rng.normal(size=(rows, 40 + lanes)).astype(kind)
+    a = rng.normal(size=(rows, 40)).astype(kind)
     b = rng.normal(size=(20, width + 3)).astype(kind)
     places = np.array([[7, 9], [0, 0], [21, 5]], np.int64)  # first cell in a, first row of b
     table_of_segments = places * [1, width + 3]
@@ -160,22 +162,64 @@ def test_strip(dtype, name, segments, count, step):
     for s in range(segments):
         for q in range(count):
             at = base + places[s, 0] + q * step
-            factors = a[:, at : at + lanes] if lanes else a[:, at, None]
-            expected += factors.astype(float) * b[places[s, 1] + q, :width]
+            expected += a[:, at, None].astype(float) * b[places[s, 1] + q, :width]
     expected[-1] = expected[0]  # the last row is the first once more, as in a strip with few rows
     found = []
     for make in (compile_kernel, python_kernel):
         c = np.zeros((rows, width + 16), kind)
         order = [*range(rows - 1), 0]
         table = np.array([a[r].ctypes.data for r in order] + [c[r].ctypes.data for r in order], np.int64)
-        text = STRIP.replace("NAME", name).replace("MORE", f", {lanes}" if lanes else "")
-        kernel = make(text.replace("_T(", f"_{dtype}("))
+        kernel = make(STRIP.replace("NAME", name).replace("_T(", f"_{dtype}("))
         for onto in (0, 1):
             call(kernel, 0, 1, table, table_of_segments, segments, count, step, b, width + 3, onto)
         shift = 16 // a.itemsize
         np.testing.assert_allclose(c[:-1, shift : shift + width], 2 * expected[:-1], rtol=1e-4, atol=1e-5)
         assert not c[:, :shift].any() and not c[:, shift + width :].any() and not c[-1].any()
         found.append(c.tobytes())
+    assert found[0] == found[1]
+
+
+BY_LANES = """
+def kernel(args, lo, hi, scratch):
+    gather_NAME_T(
+        ptr_i64(args[1]), args[2], ptr_i64(args[3]), args[4], ptr_T(args[5]), args[6], ptr_T(args[7]), args[8], ptr_T(args[9]), args[10]
+    )
+"""
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+@pytest.mark.parametrize("name", ["lanes", "taps"])
+@pytest.mark.parametrize("count", [0, 1, 4, 9, 10, 25])
+@pytest.mark.parametrize("lanes", [5, 2 * LANES, LANES + 3])
+def test_sums_of_places_and_of_taps(dtype, name, count, lanes):
+    kind = {"f32": np.float32, "f64": np.float64}[dtype]
+    rng = np.random.default_rng(0)
+    row = lanes + 2
+    a = rng.normal(size=(60, row)).astype(kind)
+    by_run, by_tap = rng.normal(size=(30, row)).astype(kind), rng.normal(size=(25, row)).astype(kind)
+    runs = np.array([[3, 1, 7], [0, 20, 1], [9, 2, 5]], np.int64)  # places of a and of by_run, every second one of both
+    taps = np.stack([rng.permutation(35)[:count], rng.permutation(25)[:count]], axis=1)
+    places = [(at + 2 * p, place + 2 * p) for at, place, many in runs for p in range(many)]
+    expected = (by_run if name == "lanes" else by_tap).astype(float)
+    for at, place in places:
+        if name == "lanes":
+            expected[place, :lanes] = 0
+        for u, t in taps:
+            if name == "lanes":
+                expected[place, :lanes] += a[at + u, :lanes].astype(float) * by_tap[t, :lanes]
+            else:
+                expected[t, :lanes] += a[at + u, :lanes].astype(float) * by_run[place, :lanes]
+    found = []
+    for make in (compile_kernel, python_kernel):
+        kernel = make(BY_LANES.replace("NAME", name).replace("_T(", f"_{dtype}("))
+        arrays = by_run.copy(), by_tap.copy()
+        words = runs * [row, row, 1], len(runs), taps * row, count, a, 2 * row, arrays[0], 2 * row, arrays[1], lanes
+        call(kernel, 0, 1, *words)
+        changed, kept = arrays if name == "lanes" else arrays[::-1]
+        np.testing.assert_allclose(changed, expected, rtol=1e-4, atol=1e-5)
+        assert kept.tobytes() == (by_tap if name == "lanes" else by_run).tobytes()
+        assert np.array_equal(changed[:, lanes:], (by_run if name == "lanes" else by_tap)[:, lanes:])
+        found.append(changed.tobytes())
     assert found[0] == found[1]
 
 

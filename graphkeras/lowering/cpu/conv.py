@@ -12,12 +12,13 @@ import numpy as np
 
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node
-from graphkeras.lowering.cpu.conv_geometry import GEOMETRY, ITEM, Walk, computed, geometry, one_by_one, strips_of
-from graphkeras.lowering.cpu.conv_plan import convolution_plan, cut, room, tap_order
+from graphkeras.lowering.cpu.conv_geometry import DEPTHWISE, GEOMETRY, ITEM, Walk, computed, geometry, strips_of
+from graphkeras.lowering.cpu.conv_plan import convolution_plan, cut, depthwise_plan, room, tap_order
 from graphkeras.lowering.cpu.conv_text import (
     FINISH,
     MADE,
     RECORD,
+    all_runs,
     all_strips,
     finished,
     indented,
@@ -109,8 +110,8 @@ STRIPS"""
 )
 
 _LANES_ARGUMENTS = (
-    "x", "w", "y", "epilogue", "epilogue_args", "plan", "per_turn", "whole", "x_turn", "places", "filters", "ld", "sums_bytes",
-    *MADE,
+    "x", "w", "y", "epilogue", "epilogue_args", "plan", "per_turn", "whole", "x_turn", "places", "filters", "ld", "x_step", "y_step",
+    "sums_bytes", *MADE,
 )  # fmt: skip
 _DEPTHWISE = (
     "def kernel(args, lo, hi, scratch):\n"
@@ -135,7 +136,7 @@ _DEPTHWISE = (
         first = turn * places + block[1]
         count = block[2]
         target = y + first * filters * ITEM if direct != 0 else sums
-STRIPS"""
+RUNS"""
     + indented(FINISH, 2)
 )
 
@@ -191,23 +192,21 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
     """The kernels of a group around a depthwise convolution or its input gradient."""
     node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
-    strips = one_by_one(dtype, "gather_lanes")
     channels = node.specs[0].shape[-1]
 
     def number(function):
-        return computed(function, dtype, group, strips)
+        return computed(function, dtype, group, DEPTHWISE)
 
     x, prologue, prologue_args = operand(group, 0, name + "_x")
     w, _, _ = operand(group, 1, name)
     y, tile, tile_args, after = result(group, name)
     args = (
         x, w, y, *tile_args, *map(number, (_lanes_plan, _per_turn, _whole, _x_turn, _turn_places)), channels,
-        *map(number, (_lanes_ld, _lanes_sums_bytes)), *prologue_args, number(_room), channels, number(_turn_cells),
+        *map(number, (_lanes_ld, _x_step, _y_step, _lanes_sums_bytes)), *prologue_args, number(_room), channels, number(_turn_cells),
     )  # fmt: skip
-    # A segment is one step, and LLVM is told so: with a loop for it, sums would not stay in registers.
-    calls = indented(all_strips(strips, "1, origin, 0, ptr_T(w), 0, target, 0, filters"), 2)
+    calls = indented(all_runs("gather_lanes", "ptr_T(origin), x_step, ptr_T(target), y_step, ptr_T(w), filters"), 2)
     main = LoweredKernel(
-        name, group.kind, finished(_DEPTHWISE, dtype, STRIPS=calls), args, number(_per_block), group,
+        name, group.kind, finished(_DEPTHWISE, dtype, RUNS=calls), args, number(_per_block), group,
         scratch=number(_lanes_scratch), flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
     return [*prologue, *tile, main, *after]
@@ -299,7 +298,17 @@ def _lanes_ld(walk: Walk) -> int:
 
 
 def _lanes_plan(walk: Walk) -> np.ndarray:
-    return convolution_plan(walk, _lanes_ld(walk), depthwise=True)
+    return depthwise_plan(walk, _lanes_ld(walk))
+
+
+def _x_step(walk: Walk) -> int:
+    """Elements from a place's first cell to that of the next place of its run."""
+    return walk.mul_w * walk.channels
+
+
+def _y_step(walk: Walk) -> int:
+    """Elements from a place's sums to those of the next place of its run."""
+    return walk.div_w * _lanes_ld(walk)
 
 
 def _lanes_sums_bytes(walk: Walk) -> int:

@@ -215,10 +215,8 @@ def strips_of(dtype: str, filters, rows=None) -> Strips:
     return min(found, key=lambda strips: strips.computed(rows)) if isinstance(rows, int) else found[0]
 
 
-def one_by_one(dtype: str, name: str) -> Strips:
-    """Strips of a depthwise convolution: all of one height, with as many columns as there are channels."""
-    rows, _ = gather_shapes(dtype, LANES)[name]
-    return Strips(f"{name}_{dtype}", "", rows, rows, 1)
+DEPTHWISE = Strips("", "", 1, 1, 1)
+"""What stands for the strips of a depthwise convolution, which has places one by one."""
 
 
 def computed(function, dtype, group: Group, strips: Strips) -> Computed:

@@ -3,7 +3,7 @@
 The rows of the product are (tap, channel), its columns the filters, and the sum runs over those places at which the tap meets the
 array: in `gather_strip` the segments are rows of the image. Places are cut into blocks and blocks into chunks. A unit adds its chunk
 up, block after block, for some panels of filters; a second kernel adds the chunks and hands the result to what is fused behind. For a
-depthwise convolution rows are taps, and vectors run over channels.
+depthwise convolution vectors run over channels, and each tap's sum goes over places of one class, class after class.
 
 Numbers: within a block every element is a sequential chain of fma from 0 over places (of one class, where taps have few channels:
 then classes are added in order), blocks are added in order within a chunk, and chunks in order. Blocks and chunks depend on the
@@ -13,11 +13,12 @@ shapes of x and ct alone.
 import numpy as np
 
 from graphkeras.ir.dims import size
-from graphkeras.lowering.cpu.conv_geometry import GEOMETRY, ITEM, Walk, computed, geometry, one_by_one, strips_of
-from graphkeras.lowering.cpu.conv_plan import gradient_cut, gradient_plan, room
+from graphkeras.lowering.cpu.conv_geometry import DEPTHWISE, GEOMETRY, ITEM, Walk, computed, geometry, strips_of
+from graphkeras.lowering.cpu.conv_plan import depthwise_gradient_plan, gradient_cut, gradient_plan, room
 from graphkeras.lowering.cpu.conv_text import (
     MADE,
     RECORD,
+    all_runs,
     all_strips,
     call,
     finished,
@@ -130,8 +131,7 @@ _TAPS = (
     + indented(call("ct_prologue", "packed", "filters", "first", "first + block[2]", 0, "filters"), 4)
     + """\
                 b_at = packed
-            panel = ptr_T(b_at)
-STRIPS"""
+RUNS"""
 )
 
 JOIN_ARGUMENTS = ("partial", "y", "epilogue", "epilogue_args", "lines", "filters", "groups", "width", "chunks")
@@ -203,11 +203,10 @@ def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKern
     """The kernel that adds up chunks, and the one that joins them."""
     node = group.space.tiled
     dtype = short_dtype(node.specs[0].dtype)
-    strips = one_by_one(dtype, "gather_taps")
     filters = node.specs[0].shape[-1]
 
     def number(function):
-        return computed(function, dtype, group, strips)
+        return computed(function, dtype, group, DEPTHWISE)
 
     partial = Temporary(name + "_chunks", number(_tap_partial_bytes))
     x, x_prologue, x_prologue_args = operand(group, 0, name + "_x")
@@ -217,9 +216,9 @@ def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKern
         *map(number, (_tap_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _tap_blocks_per_chunk)), filters,
         *map(number, (_taps, _step, _tap_ct_bytes)), *ct_prologue_args, *x_prologue_args, number(_room), filters, number(_turn_cells),
     )  # fmt: skip
-    calls = indented(all_strips(strips, "some[5], origin, step, panel, filters, goal, 1, filters"), 3)
+    calls = indented(all_runs("gather_taps", "ptr_T(origin), step, ptr_T(b_at), filters, to, filters"), 3)
     main = LoweredKernel(
-        name, group.kind, finished(_TAPS, dtype, STRIPS=calls), args, number(_tap_chunks), group, scratch=number(_tap_scratch),
+        name, group.kind, finished(_TAPS, dtype, RUNS=calls), args, number(_tap_chunks), group, scratch=number(_tap_scratch),
         flops=4 * group.flops, bytes=group.bytes,
     )  # fmt: skip
     return [*x_prologue, *ct_prologue, main, *_join(group, name, partial, 1, filters, number(_tap_chunks))]
@@ -311,7 +310,7 @@ def _plan(walk: Walk) -> np.ndarray:
 
 
 def _tap_plan(walk: Walk) -> np.ndarray:
-    return gradient_plan(walk, walk.channels, walk.channels, 1)
+    return depthwise_gradient_plan(walk)
 
 
 def _chunked(walk: Walk, result_bytes) -> int:

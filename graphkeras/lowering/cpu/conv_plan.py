@@ -12,6 +12,10 @@ A plan is one array of 64-bit words, all offsets in it in bytes from its start u
     classes     CLASS words each: strips, number of tall and of low ones, segments, number of segments, length of a segment
     segments    element offsets in the array and in the panel
     strips      the rows' offsets in the array and in the sums, as `gather_strip` wants them; tall ones first
+
+In depthwise plans a class has runs in place of strips, and taps in place of segments, as `conv_lanes` wants them:
+
+    classes     CLASS words each: runs, number of runs, 0, taps, number of taps, 1
 """
 
 import functools
@@ -169,6 +173,13 @@ def _strips(walk: Walk, cells, places) -> tuple[np.ndarray, int, int]:
     return np.concatenate(listed), tall, low
 
 
+def _runs(cells, places, cell_step, place_step) -> np.ndarray:
+    """First cell, first place and number of places of runs, in which both go on by their steps."""
+    breaks = (np.diff(cells) != cell_step) | (np.diff(places) != place_step)
+    starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
+    return np.stack([cells[starts], places[starts], np.diff(starts, append=len(cells))], axis=1)
+
+
 class _Planner:
     """Lists blocks; a subclass says what the classes of a block are."""
 
@@ -215,9 +226,11 @@ class _Planner:
 class _Convolution(_Planner):
     """Classes are places that read the same taps."""
 
-    def __init__(self, walk: Walk, chosen: Cut, ld: int, depthwise: bool):
+    joins = True  # taps of a row into one segment, where their cells and weights follow each other
+
+    def __init__(self, walk: Walk, chosen: Cut, ld: int):
         super().__init__(walk, chosen)
-        self.ld, self.depthwise = ld, depthwise
+        self.ld = ld
         self.segments: dict = {}
         self.order = tap_order(walk)
         d, h, w = walk.axes
@@ -235,16 +248,18 @@ class _Convolution(_Planner):
         return self.walk.axes[2].start[columns]
 
     def classes(self, rows, columns, lines, cells):
-        walk, item = self.walk, ITEM[self.walk.dtype]
-        w = walk.axes[2]
+        w = self.walk.axes[2]
         of = (self.row_classes[rows][:, None] * w.classes + w.of[columns][None, :]).reshape(-1)
-        cells = (lines[:, None] + cells[None, :]).reshape(-1) * walk.cell_bytes
+        cells = (lines[:, None] + cells[None, :]).reshape(-1)
         order = np.argsort(of, kind="stable")
         borders = [*np.flatnonzero(np.diff(of[order], prepend=-1)), len(of)]
         for begin, end in zip(borders, borders[1:]):
             members = order[begin:end]
-            strips, tall, low = _strips(walk, cells[members], members * (self.ld * item))
-            yield [self.words.add(strips), tall, low, *self._segments(int(of[members[0]]))]
+            yield [*self._rows(cells[members], members), *self._segments(int(of[members[0]]))]
+
+    def _rows(self, cells, places):
+        strips, tall, low = _strips(self.walk, cells * self.walk.cell_bytes, places * (self.ld * ITEM[self.walk.dtype]))
+        return self.words.add(strips), tall, low
 
     def _segments(self, number):
         if number not in self.segments:
@@ -252,20 +267,36 @@ class _Convolution(_Planner):
             of_d, of_h, of_w = number // (h.classes * w.classes), number // w.classes % h.classes, number % w.classes
             phase = d.phase[of_d], h.phase[of_h], w.phase[of_w]
             tap_h, tap_w = (len(axis.taps[p]) for axis, p in zip((h, w), phase[1:]))
-            joined = w.step == 1 and walk.groups == 1 and not self.depthwise
+            joined = self.joins and w.step == 1 and walk.groups == 1
             counts = d.count[of_d], h.count[of_h], w.count[of_w]
             found = []
             for i, j, k in np.ndindex(counts[0], counts[1], min(1, counts[2]) if joined else counts[2]):
                 cell = (i * d.step * walk.in_h + j * h.step) * walk.in_w + k * w.step
                 tap = ((d.first[of_d] + i) * tap_h + h.first[of_h] + j) * tap_w + w.first[of_w] + k
                 row = self.panel_rows[phase] + tap
-                panel = self.order[row] * walk.channels if self.depthwise else row * walk.deep * walk.width
-                found.append((cell * walk.channels, panel))
+                found.append((cell * walk.channels, self._weights(row)))
             length = walk.deep * counts[2] if joined else walk.deep
             if length == 0:
                 found = []
             self.segments[number] = self.words.add(found), len(found), length
         return self.segments[number]
+
+    def _weights(self, row):
+        """Where the weights of the tap in a row of panels begin."""
+        return row * self.walk.deep * self.walk.width
+
+
+class _Depthwise(_Convolution):
+    """Of a class whole runs are listed; weights are read where they are."""
+
+    joins = False
+
+    def _rows(self, cells, places):
+        runs = _runs(cells, places, self.walk.mul_w, self.walk.div_w) * [self.walk.channels, self.ld, 1]
+        return self.words.add(runs), len(runs), 0
+
+    def _weights(self, row):
+        return self.order[row] * self.walk.channels
 
 
 def tap_order(walk: Walk) -> np.ndarray:
@@ -277,9 +308,14 @@ def tap_order(walk: Walk) -> np.ndarray:
     return np.array(found, np.int64)
 
 
-def convolution_plan(walk: Walk, ld: int, depthwise: bool = False) -> np.ndarray:
+def convolution_plan(walk: Walk, ld: int) -> np.ndarray:
     """The plan of a convolution or an input gradient whose sums lie `ld` elements apart."""
-    return _Convolution(walk, cut(walk), ld, depthwise).plan()
+    return _Convolution(walk, cut(walk), ld).plan()
+
+
+def depthwise_plan(walk: Walk, ld: int) -> np.ndarray:
+    """The same, where every channel is a group of its own."""
+    return _Depthwise(walk, cut(walk), ld).plan()
 
 
 class _Gradient(_Planner):
@@ -321,11 +357,16 @@ class _Gradient(_Planner):
                 segments = segments[:0]
             yield [*self._strips(taps), self.words.add(segments), len(segments), count]
 
-    def _strips(self, taps):
-        walk, item = self.walk, ITEM[self.walk.dtype]
+    def _taps(self, taps):
+        """Elements of the array that taps meet, and their numbers."""
+        walk = self.walk
         i, j, k = np.array(taps, np.int64).T
         cells = ((i * walk.dil_d * walk.in_h + j * walk.dil_h) * walk.in_w + k * walk.dil_w) * walk.channels
-        numbers = (i * walk.k_h + j) * walk.k_w + k
+        return cells, (i * walk.k_h + j) * walk.k_w + k
+
+    def _strips(self, taps):
+        walk, item = self.walk, ITEM[self.walk.dtype]
+        cells, numbers = self._taps(taps)
         channel = np.arange(self.deep)
         at = (cells[:, None] + channel).reshape(-1) * item
         to = (numbers[:, None] * self.deep + channel).reshape(-1) * (self.row * item)
@@ -347,7 +388,20 @@ class _GradientByPlaces(_Gradient):
             if taps:
                 places = some * len(columns) + span[0]
                 segments = np.stack([(lines[some] + cells[span[0]]) * walk.channels, places * self.b_step], axis=1)
-                yield [*self._strips(taps), self.words.add(segments), len(segments), len(span)]
+                yield self._class(taps, segments, len(span))
+
+    def _class(self, taps, segments, count):
+        return [*self._strips(taps), self.words.add(segments), len(segments), count]
+
+
+class _DepthwiseGradient(_GradientByPlaces):
+    """A segment is a run, for all taps of a class at once."""
+
+    def _class(self, taps, segments, count):
+        runs = np.insert(segments, 2, count, axis=1)
+        cells, numbers = self._taps(taps)
+        pairs = np.stack([cells, numbers * self.row], axis=1)
+        return [self.words.add(runs), len(runs), 0, self.words.add(pairs), len(pairs), 1]
 
 
 def gradient_plan(walk: Walk, row: int, b_step: int, deep: int) -> np.ndarray:
@@ -355,6 +409,11 @@ def gradient_plan(walk: Walk, row: int, b_step: int, deep: int) -> np.ndarray:
     results, for several classes may meet the same tap."""
     plans = [kind(walk, gradient_cut(walk), row, b_step, deep).plan() for kind in (_Gradient, _GradientByPlaces)]
     return min(plans, key=functools.partial(_cycles, walk))
+
+
+def depthwise_gradient_plan(walk: Walk) -> np.ndarray:
+    """The same, where every channel is a group of its own."""
+    return _DepthwiseGradient(walk, gradient_cut(walk), walk.channels, walk.channels, 1).plan()
 
 
 def _cycles(walk: Walk, plan) -> float:

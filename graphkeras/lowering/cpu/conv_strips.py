@@ -3,11 +3,8 @@
     gather_strip_T(rows, segments, many, count, shift, step, b, b_step, c_shift, onto)          TALL rows times a panel
     gather_middle_T(...)  gather_low_T(...)                                                     fewer rows
     gather_narrow_T(...)  gather_narrow_low_T(...)                                              more rows of one vector
-    gather_lanes_T(rows, segments, many, count, shift, step, b, b_step, c_shift, onto, lanes)   TALL rows, each times vectors
-    gather_taps_T(...)                                                                          TAPS rows, likewise
 
-    strip    c_r[j] (+)= sum over s < many, q < count of a_r[segments[2 * s] + q * step] * b[segments[2 * s + 1] + q * b_step + j]
-    lanes    the same with a_r[... + j] in place of a_r[...], for all j < lanes
+    c_r[j] (+)= sum over s < many, q < count of a_r[segments[2 * s] + q * step] * b[segments[2 * s + 1] + q * b_step + j]
 
 `rows` points to the int64 addresses of a_0, a_1, ... followed by those of c_0, c_1, ...; `shift` and `c_shift` are bytes added to
 them. As in `strips`, all sums stay in registers and each is a sequential chain of fma from 0; with `onto` not zero it is added
@@ -17,7 +14,6 @@ to c, else it replaces c. Rows may be repeated: every c is read before any is wr
 from llvmlite import ir
 
 from graphkeras.lowering.cpu import memory
-from graphkeras.lowering.cpu.packing import loop
 from graphkeras.lowering.cpu.simd_types import gather_shapes
 from graphkeras.lowering.cpu.target import LANES
 
@@ -25,17 +21,11 @@ I64 = ir.IntType(64)
 PARAMETERS = "rows segments many count shift step b b_step c_shift onto"
 
 
-def takes_lanes(name) -> bool:
-    """Whether rows are multiplied by vectors, not by panels."""
-    return name in ("gather_lanes", "gather_taps")
-
-
 def emit(e, name, dtype, *args):
     """Call of the private function for one of the names above."""
     shape = gather_shapes(dtype, LANES)[name]
-    write = _write_lanes if takes_lanes(name) else _write
-    symbol = f"gk.{'lanes' if takes_lanes(name) else 'strip'}_of_rows.{dtype}.{shape[0]}x{shape[1]}"
-    e.helper(symbol, ir.VoidType(), args, lambda inner, inner_args: write(inner, dtype, shape, *inner_args), inline=False)
+    symbol = f"gk.strip_of_rows.{dtype}.{shape[0]}x{shape[1]}"
+    e.helper(symbol, ir.VoidType(), args, lambda inner, inner_args: _write(inner, dtype, shape, *inner_args), inline=False)
 
 
 def _write(e, dtype, shape, table, offsets, segments, count, shift, step, b, b_step, c_shift, onto):
@@ -100,59 +90,3 @@ def _write(e, dtype, shape, table, offsets, segments, count, shift, step, b, b_s
         with otherwise:
             for (c, place), result in zip(cells, results):
                 memory.store(e, dtype, c, place, memory.Value(dtype, result))
-
-
-def _write_lanes(e, dtype, shape, table, offsets, segments, count, shift, step, b, b_step, c_shift, onto, lanes):
-    b_, (rows, vectors) = e.b, shape
-    pointer = b.type
-
-    def address(place, by):
-        word = b_.load(b_.gep(table, [I64(place)]), align=8)
-        return b_.inttoptr(b_.add(word, by), pointer)
-
-    sources, targets = [address(r, shift) for r in range(rows)], [address(rows + r, c_shift) for r in range(rows)]
-    adds = b_.icmp_signed("!=", onto, I64(0))
-    wide = b_.mul(b_.udiv(lanes, I64(vectors * LANES)), I64(vectors * LANES))
-    for start, end, many in ((I64(0), wide, vectors), (wide, lanes, 1)):
-        with loop(e, start, end, many * LANES) as j:
-            full = many > 1
-            n = None if full else _least(b_, b_.sub(end, j.value), I64(LANES))
-            _lane_sums(e, dtype, many, n, j.value, sources, targets, offsets, segments, count, step, b, b_step, adds)
-
-
-def _least(b, x, y):
-    return b.select(b.icmp_signed("<", x, y), x, y)
-
-
-def _lane_sums(e, dtype, many, n, j, sources, targets, offsets, segments, count, step, b, b_step, adds):
-    """The sums of all rows for `many` vectors from lane j on, or the first n lanes of one."""
-    b_, zero = e.b, e.const(dtype, 0)
-
-    def load(p, place, v):
-        at = b_.add(place, I64(v * LANES))
-        return memory.load(e, dtype, p, at) if n is None else memory.loadn(e, dtype, p, at, n)
-
-    cells = [(r, v) for r in range(len(sources)) for v in range(many)]
-    with b_.goto_entry_block():
-        sums = [b_.alloca(zero.ir.type) for _ in cells]
-    for cell in sums:
-        b_.store(zero.ir, cell)
-    with loop(e, I64(0), segments) as s:
-        pair = b_.gep(offsets, [b_.shl(s.value, I64(1))])
-        at_a = b_.add(b_.load(pair, align=8), j)
-        at_b = b_.add(b_.load(b_.gep(pair, [I64(1)]), align=8), j)
-        with loop(e, I64(0), count) as q:
-            a_place, b_place = b_.add(at_a, b_.mul(q.value, step)), b_.add(at_b, b_.mul(q.value, b_step))
-            line = [load(b, b_place, v) for v in range(many)]
-            for (r, v), cell in zip(cells, sums):
-                total = e.fma(load(sources[r], a_place, v), line[v], memory.Value(dtype, b_.load(cell)))
-                b_.store(total.ir, cell)
-    with b_.if_then(adds):
-        for (r, v), cell in zip(cells, sums):
-            b_.store(e.add(load(targets[r], j, v), memory.Value(dtype, b_.load(cell))).ir, cell)
-    for (r, v), cell in zip(cells, sums):
-        value, place = memory.Value(dtype, b_.load(cell)), b_.add(j, I64(v * LANES))
-        if n is None:
-            memory.store(e, dtype, targets[r], place, value)
-        else:
-            memory.storen(e, dtype, targets[r], place, value, n)

@@ -73,7 +73,7 @@ def finished(source: str, dtype: str, **values) -> str:
 
 def all_strips(strips: Strips, arguments: str) -> str:
     """Statements that go through all strips of a `block`; `arguments` are those of a strip behind the number of its segments."""
-    text = f"""\
+    return f"""\
 for c in range(block[3], block[4], CLASS):
     some = ptr_i64(plan + c * 8)
     taps = ptr_i64(plan + some[3])
@@ -81,14 +81,19 @@ for c in range(block[3], block[4], CLASS):
     for s in range(some[1]):
         {strips.name}(ptr_i64(strip), taps, some[4], {arguments})
         strip += {16 * strips.tall}
-"""
-    if strips.low_name:
-        text += f"""\
     for s in range(some[2]):
         {strips.low_name}(ptr_i64(strip), taps, some[4], {arguments})
         strip += {16 * strips.low}
 """
-    return text
+
+
+def all_runs(name: str, arguments: str) -> str:
+    """Statements that go through all runs of a `block` of a depthwise convolution; `arguments` are those behind the taps."""
+    return f"""\
+for c in range(block[3], block[4], CLASS):
+    some = ptr_i64(plan + c * 8)
+    {name}_T(ptr_i64(plan + some[0]), some[1], ptr_i64(plan + some[3]), some[4], {arguments})
+"""
 
 
 def operand(group: Group, position: int, name: str) -> tuple[object, list[LoweredKernel], tuple]:

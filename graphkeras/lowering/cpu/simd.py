@@ -28,7 +28,8 @@ holds the same names for running a kernel un-jitted. The language:
     philox(k0, k1, c_lo, c_hi)          random u32, see `graphkeras.ops.philox`
     strip_tall_T strip_low_T strip_row_T strip_wide_T strip_half_T   rows times panels, the core of matrix multiplication: see `strips`
     pack_panels_T pack_strips_T pack_rows_T merge_corner_T   what goes in and out of it: see `packing`
-    gather_strip_T gather_lanes_T ...   the same for rows at addresses of their own: see `conv_strips`
+    gather_strip_T gather_middle_T ...  the same for rows at addresses of their own: see `conv_strips`
+    gather_lanes_T gather_taps_T        channel by channel, see `conv_lanes`
     prefetch(address)  prefetch_write(address)   brings a line into the cache, any address; as one that will be written
     report(args, code, position, value) error slot, least code, position win;  call_kernel(address, args_address, lo, hi, scratch)
 
@@ -43,7 +44,7 @@ from numba.core import types
 from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 
-from graphkeras.lowering.cpu import conv_strips, memory, packing, strips, vector_math, vector_trig
+from graphkeras.lowering.cpu import conv_lanes, conv_strips, memory, packing, strips, vector_math, vector_trig
 from graphkeras.lowering.cpu.emitter import I64, Emitter, element_type, vector_type
 from graphkeras.lowering.cpu.memory import Value
 from graphkeras.lowering.cpu.simd_types import (
@@ -184,10 +185,15 @@ def _define_strips(dtype):
         _define(f"{kind}_{dtype}", params, _fixed(f"{kind}_{dtype}", types.void, *types_of), emit)
     table = POINTER_TYPES["i64"]
     for kind in gather_shapes(dtype, LANES):
-        name, lanes = f"{kind}_{dtype}", conv_strips.takes_lanes(kind)
+        name = f"{kind}_{dtype}"
         emit = functools.partial(lambda kind, e, *args: conv_strips.emit(e, kind, dtype, *args), kind)
-        wanted = (table, table, *[INT] * 4, ptr, *[INT] * (4 if lanes else 3))
-        _define(name, conv_strips.PARAMETERS + " lanes" * lanes, _fixed(name, types.void, *wanted), emit)
+        wanted = (table, table, *[INT] * 4, ptr, *[INT] * 3)
+        _define(name, conv_strips.PARAMETERS, _fixed(name, types.void, *wanted), emit)
+    for kind in conv_lanes.NAMES:
+        name = f"{kind}_{dtype}"
+        emit = functools.partial(lambda kind, e, *args: conv_lanes.emit(e, kind, dtype, *args), kind)
+        wanted = (table, INT, table, INT, ptr, INT, ptr, INT, ptr, INT)
+        _define(name, conv_lanes.PARAMETERS, _fixed(name, types.void, *wanted), emit)
 
 
 def _define_values(dtype):

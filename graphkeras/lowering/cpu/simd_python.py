@@ -381,24 +381,51 @@ def _merge_corner(dtype, corner, c, c_row, m, n, onto):
 _PACKING = {"pack_panels": _pack_panels, "pack_strips": _pack_strips, "pack_rows": _pack_rows, "merge_corner": _merge_corner}
 
 
-def _gather(dtype, kind, rows, segments, many, count, shift, step, b, b_step, c_shift, onto, lanes=None):
-    """Rows at addresses of their own times a panel or vectors, as in `conv_strips`."""
+def _gather(dtype, kind, rows, segments, many, count, shift, step, b, b_step, c_shift, onto):
+    """Rows at addresses of their own times a panel, as in `conv_strips`."""
     height, vectors = gather_shapes(dtype, LANES)[kind]
     stores = []
     for r in range(height):
         a, c = Pointer(dtype, rows[r] + shift), Pointer(dtype, rows[height + r] + c_shift)
-        for j in range(0, vectors * LANES if lanes is None else lanes, LANES):
-            n = LANES if lanes is None else min(LANES, lanes - j)
-            total = Vector(dtype, np.zeros(n))
+        for j in range(0, vectors * LANES, LANES):
+            total = Vector(dtype, np.zeros(LANES))
             for s, q in itertools.product(range(many), range(count)):
-                at = segments[2 * s] + q * step
-                factor = np.full(LANES, a[at]) if lanes is None else a.memory(at + j, n)
-                line = b.memory(segments[2 * s + 1] + q * b_step + j, n)
+                factor = np.full(LANES, a[segments[2 * s] + q * step])
+                line = b.memory(segments[2 * s + 1] + q * b_step + j, LANES)
                 total = _HANDLER.fma(Vector(dtype, factor), Vector(dtype, line), total)
-            place = c.memory(j, n)
+            place = c.memory(j, LANES)
             stores.append((place, place + total.values if onto else total.values))
     for place, values in stores:
         place[:] = values
+
+
+def _places_of_runs(runs, many, a_step, run_step):
+    """Elements of the two arrays at which the places of all runs begin, as in `conv_lanes`."""
+    for run in range(many):
+        at, place, places = (runs[3 * run + i] for i in range(3))
+        yield from ((at + p * a_step, place + p * run_step) for p in range(places))
+
+
+def _gather_lanes(dtype, runs, many, taps, count, a, a_step, by_run, run_step, by_tap, lanes):
+    for at, place in _places_of_runs(runs, many, a_step, run_step):
+        total = Vector(dtype, np.zeros(lanes))
+        for t in range(count):
+            line = Vector(dtype, by_tap.memory(taps[2 * t + 1], lanes))
+            total = _HANDLER.fma(Vector(dtype, a.memory(at + taps[2 * t], lanes)), line, total)
+        by_run.memory(place, lanes)[:] = total.values
+
+
+def _gather_taps(dtype, runs, many, taps, count, a, a_step, by_run, run_step, by_tap, lanes):
+    for t in range(count):
+        total = Vector(dtype, np.zeros(lanes))
+        for at, place in _places_of_runs(runs, many, a_step, run_step):
+            line = Vector(dtype, by_run.memory(place, lanes))
+            total = _HANDLER.fma(Vector(dtype, a.memory(at + taps[2 * t], lanes)), line, total)
+        goal = by_tap.memory(taps[2 * t + 1], lanes)
+        goal[:] = goal + total.values
+
+
+_BY_LANES = {"gather_lanes": _gather_lanes, "gather_taps": _gather_taps}
 
 
 def _value_names(dtype):
@@ -473,6 +500,7 @@ def namespace():
         names |= {f"strip_{kind}_{dtype}": _quiet(functools.partial(_strip, dtype, kind)) for kind in strip_shapes(dtype, LANES)}
         names |= {f"{name}_{dtype}": _quiet(functools.partial(function, dtype)) for name, function in _PACKING.items()}
         names.update({f"{kind}_{dtype}": _quiet(functools.partial(_gather, dtype, kind)) for kind in gather_shapes(dtype, LANES)})
+        names |= {f"{name}_{dtype}": _quiet(functools.partial(function, dtype)) for name, function in _BY_LANES.items()}
     return names | {name: _operation(name) for name in ARITY}
 
 

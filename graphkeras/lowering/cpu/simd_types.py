@@ -75,14 +75,13 @@ def strip_shapes(dtype, lanes):
 
 
 def gather_shapes(dtype, lanes):
-    """Rows and vectors of each name of `conv_strips`; three rows of taps, for so many mostly meet the same places."""
+    """Rows and vectors of each name of `conv_strips`."""
     shapes = strip_shapes(dtype, lanes)
     (tall, vectors), (low, _) = shapes["tall"], shapes["low"]
     return {
         "gather_strip": (tall, vectors), "gather_middle": (tall * 3 // 4, vectors), "gather_low": (low, vectors),
         "gather_narrow": (tall * vectors, 1),
-        "gather_narrow_low": (low * vectors, 1), "gather_lanes": (tall, vectors),
-        "gather_taps": (3, vectors),
+        "gather_narrow_low": (low * vectors, 1),
     }  # fmt: skip
 
 
