@@ -181,9 +181,7 @@ def test_strip(dtype, name, segments, count, step):
 
 BY_LANES = """
 def kernel(args, lo, hi, scratch):
-    gather_NAME_T(
-        ptr_i64(args[1]), args[2], ptr_i64(args[3]), args[4], ptr_T(args[5]), args[6], ptr_T(args[7]), args[8], ptr_T(args[9]), args[10]
-    )
+    gather_NAME_T(ptr_i64(args[1]), args[2], ptr_i64(args[3]), args[4], ptr_T(args[5]), ptr_T(args[6]), ptr_T(args[7]), args[8])
 """
 
 
@@ -197,9 +195,9 @@ def test_sums_of_places_and_of_taps(dtype, name, count, lanes):
     row = lanes + 2
     a = rng.normal(size=(60, row)).astype(kind)
     by_run, by_tap = rng.normal(size=(30, row)).astype(kind), rng.normal(size=(25, row)).astype(kind)
-    runs = np.array([[3, 1, 7], [0, 20, 1], [9, 2, 5]], np.int64)  # places of a and of by_run, every second one of both
+    runs = np.array([[3, 1, 2, 3, 7], [0, 20, 1, 1, 1], [9, 2, 1, 3, 5]], np.int64)
     taps = np.stack([rng.permutation(35)[:count], rng.permutation(25)[:count]], axis=1)
-    places = [(at + 2 * p, place + 2 * p) for at, place, many in runs for p in range(many)]
+    places = [(at + p * at_step, place + p * step) for at, place, at_step, step, many in runs for p in range(many)]
     expected = (by_run if name == "lanes" else by_tap).astype(float)
     for at, place in places:
         if name == "lanes":
@@ -213,7 +211,7 @@ def test_sums_of_places_and_of_taps(dtype, name, count, lanes):
     for make in (compile_kernel, python_kernel):
         kernel = make(BY_LANES.replace("NAME", name).replace("_T(", f"_{dtype}("))
         arrays = by_run.copy(), by_tap.copy()
-        words = runs * [row, row, 1], len(runs), taps * row, count, a, 2 * row, arrays[0], 2 * row, arrays[1], lanes
+        words = runs * [row, row, row, row, 1], len(runs), taps * row, count, a, *arrays, lanes
         call(kernel, 0, 1, *words)
         changed, kept = arrays if name == "lanes" else arrays[::-1]
         np.testing.assert_allclose(changed, expected, rtol=1e-4, atol=1e-5)

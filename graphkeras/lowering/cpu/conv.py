@@ -110,8 +110,8 @@ STRIPS"""
 )
 
 _LANES_ARGUMENTS = (
-    "x", "w", "y", "epilogue", "epilogue_args", "plan", "per_turn", "whole", "x_turn", "places", "filters", "ld", "x_step", "y_step",
-    "sums_bytes", *MADE,
+    "x", "w", "y", "epilogue", "epilogue_args", "plan", "per_turn", "whole", "x_turn", "places", "filters", "ld", "sums_bytes",
+    *MADE,
 )  # fmt: skip
 _DEPTHWISE = (
     "def kernel(args, lo, hi, scratch):\n"
@@ -202,9 +202,9 @@ def lower_depthwise(group: Group, name: str) -> list[LoweredKernel]:
     y, tile, tile_args, after = result(group, name)
     args = (
         x, w, y, *tile_args, *map(number, (_lanes_plan, _per_turn, _whole, _x_turn, _turn_places)), channels,
-        *map(number, (_lanes_ld, _x_step, _y_step, _lanes_sums_bytes)), *prologue_args, number(_room), channels, number(_turn_cells),
+        *map(number, (_lanes_ld, _lanes_sums_bytes)), *prologue_args, number(_room), channels, number(_turn_cells),
     )  # fmt: skip
-    calls = indented(all_runs("gather_lanes", "ptr_T(origin), x_step, ptr_T(target), y_step, ptr_T(w), filters"), 2)
+    calls = indented(all_runs("gather_lanes", "ptr_T(origin), ptr_T(target), ptr_T(w), filters"), 2)
     main = LoweredKernel(
         name, group.kind, finished(_DEPTHWISE, dtype, RUNS=calls), args, number(_per_block), group,
         scratch=number(_lanes_scratch), flops=4 * group.flops, bytes=group.bytes,
@@ -299,16 +299,6 @@ def _lanes_ld(walk: Walk) -> int:
 
 def _lanes_plan(walk: Walk) -> np.ndarray:
     return depthwise_plan(walk, _lanes_ld(walk))
-
-
-def _x_step(walk: Walk) -> int:
-    """Elements from a place's first cell to that of the next place of its run."""
-    return walk.mul_w * walk.channels
-
-
-def _y_step(walk: Walk) -> int:
-    """Elements from a place's sums to those of the next place of its run."""
-    return walk.div_w * _lanes_ld(walk)
 
 
 def _lanes_sums_bytes(walk: Walk) -> int:

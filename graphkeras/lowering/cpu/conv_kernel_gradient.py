@@ -96,7 +96,7 @@ STRIPS"""
 )
 
 _TAP_ARGUMENTS = (
-    "x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "filters", "depth", "step",
+    "x", "ct", "partial", "plan", "per_turn", "blocks", "whole", "x_turn", "places", "blocks_per_chunk", "filters", "depth",
     "ct_bytes", "ct_prologue", "ct_prologue_args", *MADE,
 )  # fmt: skip
 _TAPS = (
@@ -214,9 +214,9 @@ def lower_depthwise_kernel_gradient(group: Group, name: str) -> list[LoweredKern
     args = (
         x, ct, Address(partial),
         *map(number, (_tap_plan, _per_turn, _blocks, _whole, _x_turn, _turn_places, _tap_blocks_per_chunk)), filters,
-        *map(number, (_taps, _step, _tap_ct_bytes)), *ct_prologue_args, *x_prologue_args, number(_room), filters, number(_turn_cells),
+        *map(number, (_taps, _tap_ct_bytes)), *ct_prologue_args, *x_prologue_args, number(_room), filters, number(_turn_cells),
     )  # fmt: skip
-    calls = indented(all_runs("gather_taps", "ptr_T(origin), step, ptr_T(b_at), filters, to, filters"), 3)
+    calls = indented(all_runs("gather_taps", "ptr_T(origin), ptr_T(b_at), to, filters"), 3)
     main = LoweredKernel(
         name, group.kind, finished(_TAPS, dtype, RUNS=calls), args, number(_tap_chunks), group, scratch=number(_tap_scratch),
         flops=4 * group.flops, bytes=group.bytes,

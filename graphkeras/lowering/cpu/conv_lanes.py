@@ -1,12 +1,12 @@
 """The inner loops of depthwise convolutions: vectors run over channels, and the taps of a place meet *runs* of places.
 
-    gather_lanes_T(runs, many, taps, count, a, a_step, by_run, run_step, by_tap, lanes)
+    gather_lanes_T(runs, many, taps, count, a, by_run, by_tap, lanes)
     gather_taps_T(...)
 
-    lanes    by_run[r + p * run_step + j]  = sum over taps of a[s + p * a_step + u + j] * by_tap[t + j]
-    taps     by_tap[t + j]                += sum over runs and p < n of a[s + p * a_step + u + j] * by_run[r + p * run_step + j]
+    lanes    by_run[r + p * r_step + j]  = sum over taps of a[s + p * s_step + u + j] * by_tap[t + j]
+    taps     by_tap[t + j]              += sum over runs and p < n of a[s + p * s_step + u + j] * by_run[r + p * r_step + j]
 
-for all j < lanes, the `many` runs (s, r, n) of three words and the `count` taps (u, t) of two, all in elements. Every sum is a
+for all j < lanes, the `many` runs (s, r, s_step, r_step, n) and the `count` taps (u, t), all in elements. Every sum is a
 sequential chain of fma from 0. Channels are the outermost loop, so that what belongs to a tap, a weight or a sum, stays in a register
 while places pass by: RESIDENT taps at a time, which are as many as AVX2 has room for. Further taps of a place go on with the chain
 where the earlier ones have stored it, which changes no bit.
@@ -19,7 +19,7 @@ from graphkeras.lowering.cpu.packing import loop
 from graphkeras.lowering.cpu.target import LANES
 
 I64 = ir.IntType(64)
-PARAMETERS = "runs many taps count a a_step by_run run_step by_tap lanes"
+PARAMETERS = "runs many taps count a by_run by_tap lanes"
 NAMES = ("gather_lanes", "gather_taps")
 RESIDENT = 9
 _RAGGED = 3  # of the last channels, which fill no vector
@@ -50,8 +50,8 @@ class _Lanes:
 class _Runs:
     """All runs of a call, for the lanes from the one on at which the arrays now begin."""
 
-    def __init__(self, e, runs, many, a, a_step, by_run, run_step):
-        self.e, self.runs, self.many, self.a, self.a_step, self.by_run, self.run_step = e, runs, many, a, a_step, by_run, run_step
+    def __init__(self, e, runs, many, a, by_run):
+        self.e, self.runs, self.many, self.a, self.by_run = e, runs, many, a, by_run
 
     def places(self, visit):
         """Emits `visit(at, place)` for all places: elements of `a` and of `by_run` at which each begins."""
@@ -59,26 +59,26 @@ class _Runs:
         with b.goto_entry_block():
             at, place = b.alloca(I64), b.alloca(I64)
         with loop(self.e, I64(0), self.many) as run:
-            first = b.mul(run.value, I64(3))
-            words = [b.load(b.gep(self.runs, [b.add(first, I64(i))]), align=8) for i in range(3)]
-            b.store(words[0], at)
-            b.store(words[1], place)
-            with loop(self.e, I64(0), words[2]):
+            first = b.mul(run.value, I64(5))
+            *starts, at_step, place_step, count = (b.load(b.gep(self.runs, [b.add(first, I64(i))]), align=8) for i in range(5))
+            b.store(starts[0], at)
+            b.store(starts[1], place)
+            with loop(self.e, I64(0), count):
                 here = b.load(at), b.load(place)
                 visit(*here)
                 # Opaque, for LLVM would make each tap's pointer a counter of its own, and run out of registers.
-                b.store(self.e.opaque(b.add(here[0], self.a_step)), at)
-                b.store(b.add(here[1], self.run_step), place)
+                b.store(self.e.opaque(b.add(here[0], at_step)), at)
+                b.store(b.add(here[1], place_step), place)
 
 
-def _write(e, dtype, chunk, runs, many, taps, count, a, a_step, by_run, run_step, by_tap, lanes):
+def _write(e, dtype, chunk, runs, many, taps, count, a, by_run, by_tap, lanes):
     b = e.b
     whole = b.mul(b.udiv(lanes, I64(LANES)), I64(LANES))
     for start, end, most in ((I64(0), whole, RESIDENT), (whole, lanes, _RAGGED)):
         with loop(e, start, end, LANES) as j:
             access = _Lanes(e, dtype, None if most == RESIDENT else b.sub(end, j.value))
             a_here, run_here, tap_here = (b.gep(p, [j.value]) for p in (a, by_run, by_tap))
-            of_runs = _Runs(e, runs, many, a_here, a_step, run_here, run_step)
+            of_runs = _Runs(e, runs, many, a_here, run_here)
             _all_taps(e, chunk, access, most, taps, count, of_runs, tap_here)
 
 

@@ -173,11 +173,15 @@ def _strips(walk: Walk, cells, places) -> tuple[np.ndarray, int, int]:
     return np.concatenate(listed), tall, low
 
 
-def _runs(cells, places, cell_step, place_step) -> np.ndarray:
-    """First cell, first place and number of places of runs, in which both go on by their steps."""
-    breaks = (np.diff(cells) != cell_step) | (np.diff(places) != place_step)
-    starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
-    return np.stack([cells[starts], places[starts], np.diff(starts, append=len(cells))], axis=1)
+def _runs(cells, places) -> np.ndarray:
+    """First cell, first place, steps of both, and number of places of runs: along rows, or down the only column of a class."""
+    steps = np.stack([np.diff(cells, append=0), np.diff(places, append=0)], axis=1)
+    found, begin = [], 0
+    for i in range(1, len(cells) + 1):
+        if i == len(cells) or (i > begin + 1 and (steps[i - 1] != steps[begin]).any()):
+            found.append([cells[begin], places[begin], *steps[begin], i - begin])
+            begin = i
+    return np.array(found, np.int64)
 
 
 class _Planner:
@@ -292,7 +296,7 @@ class _Depthwise(_Convolution):
     joins = False
 
     def _rows(self, cells, places):
-        runs = _runs(cells, places, self.walk.mul_w, self.walk.div_w) * [self.walk.channels, self.ld, 1]
+        runs = _runs(cells * self.walk.channels, places * self.ld)
         return self.words.add(runs), len(runs), 0
 
     def _weights(self, row):
@@ -398,7 +402,9 @@ class _DepthwiseGradient(_GradientByPlaces):
     """A segment is a run, for all taps of a class at once."""
 
     def _class(self, taps, segments, count):
-        runs = np.insert(segments, 2, count, axis=1)
+        step = np.array([self.walk.mul_w * self.walk.channels, self.b_step])
+        at = segments[:, None] + np.arange(count)[:, None] * step
+        runs = _runs(*at.reshape(-1, 2).T)
         cells, numbers = self._taps(taps)
         pairs = np.stack([cells, numbers * self.row], axis=1)
         return [self.words.add(runs), len(runs), 0, self.words.add(pairs), len(pairs), 1]

@@ -192,7 +192,7 @@ def _define_strips(dtype):
     for kind in conv_lanes.NAMES:
         name = f"{kind}_{dtype}"
         emit = functools.partial(lambda kind, e, *args: conv_lanes.emit(e, kind, dtype, *args), kind)
-        wanted = (table, INT, table, INT, ptr, INT, ptr, INT, ptr, INT)
+        wanted = (table, INT, table, INT, ptr, ptr, ptr, INT)
         _define(name, conv_lanes.PARAMETERS, _fixed(name, types.void, *wanted), emit)
 
 

@@ -399,15 +399,15 @@ def _gather(dtype, kind, rows, segments, many, count, shift, step, b, b_step, c_
         place[:] = values
 
 
-def _places_of_runs(runs, many, a_step, run_step):
+def _places_of_runs(runs, many):
     """Elements of the two arrays at which the places of all runs begin, as in `conv_lanes`."""
     for run in range(many):
-        at, place, places = (runs[3 * run + i] for i in range(3))
-        yield from ((at + p * a_step, place + p * run_step) for p in range(places))
+        at, place, at_step, place_step, places = (runs[5 * run + i] for i in range(5))
+        yield from ((at + p * at_step, place + p * place_step) for p in range(places))
 
 
-def _gather_lanes(dtype, runs, many, taps, count, a, a_step, by_run, run_step, by_tap, lanes):
-    for at, place in _places_of_runs(runs, many, a_step, run_step):
+def _gather_lanes(dtype, runs, many, taps, count, a, by_run, by_tap, lanes):
+    for at, place in _places_of_runs(runs, many):
         total = Vector(dtype, np.zeros(lanes))
         for t in range(count):
             line = Vector(dtype, by_tap.memory(taps[2 * t + 1], lanes))
@@ -415,10 +415,10 @@ def _gather_lanes(dtype, runs, many, taps, count, a, a_step, by_run, run_step, b
         by_run.memory(place, lanes)[:] = total.values
 
 
-def _gather_taps(dtype, runs, many, taps, count, a, a_step, by_run, run_step, by_tap, lanes):
+def _gather_taps(dtype, runs, many, taps, count, a, by_run, by_tap, lanes):
     for t in range(count):
         total = Vector(dtype, np.zeros(lanes))
-        for at, place in _places_of_runs(runs, many, a_step, run_step):
+        for at, place in _places_of_runs(runs, many):
             line = Vector(dtype, by_run.memory(place, lanes))
             total = _HANDLER.fma(Vector(dtype, a.memory(at + taps[2 * t], lanes)), line, total)
         goal = by_tap.memory(taps[2 * t + 1], lanes)
