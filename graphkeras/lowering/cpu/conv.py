@@ -15,6 +15,7 @@ from graphkeras.ir.node import Node
 from graphkeras.lowering.cpu.conv_geometry import DEPTHWISE, GEOMETRY, ITEM, Walk, computed, geometry, strips_of
 from graphkeras.lowering.cpu.conv_plan import convolution_plan, cut, depthwise_plan, room, tap_order
 from graphkeras.lowering.cpu.conv_text import (
+    FETCH_CELLS,
     FINISH,
     MADE,
     RECORD,
@@ -136,7 +137,9 @@ _DEPTHWISE = (
         first = turn * places + block[1]
         count = block[2]
         target = y + first * filters * ITEM if direct != 0 else sums
-RUNS"""
+"""
+    + indented(FETCH_CELLS, 2)
+    + "RUNS"
     + indented(FINISH, 2)
 )
 

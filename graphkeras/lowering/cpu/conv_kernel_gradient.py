@@ -16,6 +16,7 @@ from graphkeras.ir.dims import size
 from graphkeras.lowering.cpu.conv_geometry import DEPTHWISE, GEOMETRY, ITEM, Walk, computed, geometry, strips_of
 from graphkeras.lowering.cpu.conv_plan import depthwise_gradient_plan, gradient_cut, gradient_plan, room
 from graphkeras.lowering.cpu.conv_text import (
+    FETCH_CELLS,
     MADE,
     RECORD,
     all_runs,
@@ -131,7 +132,12 @@ _TAPS = (
     + indented(call("ct_prologue", "packed", "filters", "first", "first + block[2]", 0, "filters"), 4)
     + """\
                 b_at = packed
-RUNS"""
+            else:
+                for at in range(0, block[2] * filters * ITEM, 64):
+                    prefetch(b_at + at)
+"""
+    + indented(FETCH_CELLS, 3)
+    + "RUNS"
 )
 
 JOIN_ARGUMENTS = ("partial", "y", "epilogue", "epilogue_args", "lines", "filters", "groups", "width", "chunks")

@@ -48,6 +48,14 @@ if prologue != 0:
 """
 
 
+FETCH_CELLS = """\
+if prologue == 0:
+    cell = x + (turn * turn_cells + block[5]) * channels * ITEM
+    for at in range(0, block[6] * channels * ITEM, 64):
+        prefetch(cell + at)
+"""
+"""Brings what a `block` reads of the array near in the order of memory, for what then follows goes channel by channel."""
+
 MADE = ("prologue", "prologue_args", "room", "channels", "turn_cells")
 """Arguments of `make_cells`."""
 
