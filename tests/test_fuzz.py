@@ -9,6 +9,7 @@ import pytest
 import graphkeras.ops  # noqa: F401  (fills the registry)
 from graphkeras.ir import REGISTRY
 from graphkeras.ir.dims import Dim, dim_symbols
+from graphkeras.ir.errors import DataError
 from graphkeras.passes import rule
 from graphkeras.passes.engine import Op, Var
 from graphkeras.passes.pipeline import rules_pass
@@ -174,6 +175,17 @@ def test_rounding_is_forgiven_and_nothing_else():
     assert not bound.problem([right]) and not bound.problem([right + np.float32(2e-6) * right])
     assert "became" in bound.problem([right + np.float32(1e-3)])
     assert "became" in bound.problem([right.astype("float64")])
+
+
+def test_noise_may_lead_an_index_out_of_its_range():
+    text = """f(x: f32[], table: f32[3]) {
+        %0 = multiply(x, 3.0); %1 = cast(%0, dtype="int32"); %2 = reshape(%1, shape=(1,)); %3 = gather(table, %2, axis=0)
+        %4 = exp(%3); return %4
+    }"""
+    below = np.nextafter(np.float32(1), np.float32(0))
+    check_graph(text, runs=[[below, np.float32([1, 2, 3])]])
+    with pytest.raises(DataError):  # without any noise
+        check_graph(text, runs=[[np.float32(1), np.float32([1, 2, 3])]])
 
 
 def test_check_graph_takes_text_and_arrays():

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from graphkeras.ir.dtypes import COMPLEX, dtype_name, is_float, numpy_dtype
+from graphkeras.ir.errors import DataError
 from graphkeras.ir.graph import Graph, input_node
 from graphkeras.ir.node import Attrs, ConstantArray, Node, Value
 from graphkeras.ir.registry import REGISTRY, make_node
@@ -147,7 +148,10 @@ class Bound:
 
     def _widen(self, trials):
         for _ in range(self._trials, trials):
-            noisy = self._run(_noise(self._rng))
+            try:
+                noisy = self._run(_noise(self._rng))
+            except DataError:  # an index that was rounded left its range: no results to learn from
+                continue
             for spread, a, b in zip(self._spreads, self._exact, noisy, strict=True):
                 with np.errstate(all="ignore"):
                     far = np.abs(a - _wide(b))
