@@ -9,6 +9,7 @@ from graphkeras.testing.fuzz_pieces import STEADY, any_units, counted, layer, pr
 from graphkeras.trace import prim
 
 _MOST_STEPS = 6
+_FEW_NUMBERS = 64
 
 
 def random_piece(net, x):
@@ -227,7 +228,9 @@ def _steady(net, shape):
 def fori_loop(net, shape):
     """A piece time and again: so often, or as often as the batch has samples."""
     step, residual = _steady(net, shape), net.chance(0.5)
-    times = net.batch if net.chance(0.2) else int(net.rng.integers(_MOST_STEPS))
+    # Each of these steps takes the whole batch: their time goes with its square.
+    small = np.prod(shape[1:]) <= _FEW_NUMBERS
+    times = net.batch if small and net.chance(0.3) else int(net.rng.integers(_MOST_STEPS))
 
     def next_state(i, state):
         if not residual:
