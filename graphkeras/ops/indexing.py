@@ -1,4 +1,4 @@
-"""Ops that read or write at computed places: gather, scatter_add, concatenate, pad."""
+"""Ops that read or write at computed places: gather, lookup, scatter_add, concatenate, pad."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from graphkeras.ir.spec import TensorSpec
 from graphkeras.ops import batching
 from graphkeras.ops.inference import NUMERIC, index_hint, join_dim, require_axis, require_dtype, require_equal_dtypes, scalar_like, show
 from graphkeras.ops.sources import filled
-from graphkeras.trace import prim
+from graphkeras.trace import convert_to_tensor, prim
 
 
 def _gathered_shape(x, indices, axis):
@@ -52,9 +52,9 @@ _AXIS_0 = {"axis": 0}
 _VARIED = (*FLOATS, *INTEGERS, "bool", "complex64")
 
 
-def _rows_varied(rng, dtypes):
+def _rows_varied(rng, dtypes, least=0):
     """(x, indices into one of its axes, shape of what is found there, axis): random, with indices from both ends."""
-    shape = any_shape(rng, 1, least=0)
+    shape = any_shape(rng, 1, least=least)
     axis = any_axis(rng, len(shape))
     dim = shape[axis]
     places = any_shape(rng, 0, 2, most=30) if dim else (0,)
@@ -92,6 +92,62 @@ register_op(
     errors=[
         ErrorSample((uniform((5, 3)), uniform((4,))), _AXIS_0, raises=DTypeError, match="needs integer elements"),
         ErrorSample((uniform((5, 3)), integers((4,))), {"axis": 2}, raises=ArgumentError, match="out of bounds for rank 2"),
+    ],
+)
+
+
+# A gather whose indices are known to be in range, or have been checked: it cannot fail, so it may run anywhere and more than once.
+# Other indices are clipped, so that nothing outside of x is read before anybody looks at the error.
+
+
+def _lookup_infer(x, indices, *, axis):
+    require_dtype("lookup", [indices], INTEGERS, "integer")
+    require_axis("lookup", axis, x.rank)
+    if x.shape[axis] == 0:
+        raise ShapeError(
+            f"lookup: axis {axis} of {x} is empty.", got=str(x), expected="something to look up", mend="use gather, which checks indices"
+        )
+    return x.with_shape(_gathered_shape(x, indices, axis))
+
+
+def _lookup_eager(x, indices, *, axis):
+    places = indices.astype(np.int64)
+    return np.asarray(np.take(x, np.where(places < 0, places + x.shape[axis], places), axis=axis, mode="clip"))
+
+
+def _lookup_vjp(ct, x, indices, y, *, axis):
+    places = prim.cast(indices, dtype="int64")
+    zero, dim = scalar_like(0, places), convert_to_tensor(x.spec.shape[axis], "int64")
+    places = prim.select(prim.less(places, zero), prim.add(places, dim), places)
+    places = prim.maximum(prim.minimum(places, prim.subtract(dim, scalar_like(1, places))), zero)
+    return prim.scatter_add(filled(0, x.spec.shape, ct.dtype, like=ct), places, ct, axis=axis), None
+
+
+def _lookup_varied(rng):
+    x, indices, _, axis = _rows_varied(rng, _VARIED, least=1)
+    return Sample((x, indices), {"axis": axis})
+
+
+register_op(
+    "lookup",
+    kind="index",
+    batch="programs make lookups of gathers, behind all transformations",
+    infer=_lookup_infer,
+    eager=_lookup_eager,
+    vjp=_lookup_vjp,
+    lower={"cpu": "lookup"},
+    samples=[
+        Sample((uniform((5, 3)), integers((4,), 0, 5)), _AXIS_0),
+        Sample((uniform((5, 33)), integers((2, 3), -2, 9)), _AXIS_0),
+        Sample((uniform((2, 5, 3)), integers((4,), 0, 5)), {"axis": 1}),
+        Sample((uniform((2, 5, 40)), integers((4, 2), 0, 6)), {"axis": 1}),
+        Sample((uniform((7,)), integers((), 0, 9, "int64")), _AXIS_0),
+        Sample((booleans((7, 20)), integers((9,), 0, 7, "uint8")), _AXIS_0),
+    ],
+    vary=_lookup_varied,
+    errors=[
+        ErrorSample((uniform((5, 3)), uniform((4,))), _AXIS_0, raises=DTypeError, match="needs integer elements"),
+        ErrorSample((uniform((0, 3)), integers((4,))), _AXIS_0, raises=ShapeError, match="axis 0 of .* is empty"),
     ],
 )
 

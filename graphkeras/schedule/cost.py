@@ -23,7 +23,7 @@ def group_bytes(group: Group, resolve):
             continue
         seen.add((base, layout))
         elements = size(d for d, s in zip(layout.shape, layout.strides) if s != 0)
-        if node.op == "gather" and (base, layout) == resolve(node.inputs[0]):
+        if node.op in ("gather", "lookup") and (base, layout) == resolve(node.inputs[0]):
             elements = size(node.specs[0].shape)
         total = elements * itemsize(base.dtype) + total
     for value in group.outputs:

@@ -7,11 +7,11 @@ from graphkeras.ir.registry import make_node, op_def
 from graphkeras.schedule.control import fitting_operands
 from graphkeras.schedule.host import runs_on_host
 from graphkeras.schedule.layout import squeezed
-from graphkeras.schedule.space import REDUCTIONS, Refused, Space, can_be_mapped, reduced_axes
-from graphkeras.schedule.views import Resolver, matmul_layouts
+from graphkeras.schedule.space import REDUCTIONS, Refused, Space, can_be_looked_up, can_be_mapped, reduced_axes
+from graphkeras.schedule.views import Resolver, is_literal, matmul_layouts
 
 CONTIGUOUS_INPUTS = {
-    "gather": (0, 1), "scatter_add": (1, 2), "scatter_reduce": (1, 2),
+    "gather": (0, 1), "lookup": (0, 1), "scatter_add": (1, 2), "scatter_reduce": (1, 2),
     "sort": (0,), "argsort": (0,), "top_k": (0,), "searchsorted": (0, 1), "cumsum": (0,), "cumprod": (0,),
     "conv": (0, 1), "conv_input_gradient": (0, 1), "conv_kernel_gradient": (0, 1),
     "max_pool": (0,), "max_pool_gradient": (0, 1), "max_pool_pick": (0, 1), "average_pool": (0,), "average_pool_gradient": (0,),
@@ -43,6 +43,7 @@ def prepare(graph: Graph, bound=None) -> tuple[Graph, Resolver]:
 
     - reductions over axes that are not adjacent done one run after the other, innermost first: their order of summation is a
       property of the shape alone;
+    - a check of the indices and a `lookup`, which may be fused, instead of a `gather`;
     - an `identity` node that copies, wherever a reshape has no strides, a kernel cannot walk its operand, or an output would be
       somebody else's array.
 
@@ -102,7 +103,10 @@ def prepare(graph: Graph, bound=None) -> tuple[Graph, Resolver]:
             return [Value(make_node("cast", new, {"dtype": node.specs[0].dtype}, origin=node.origin))]
         if node.op in REDUCTIONS:
             return reduction(node, inputs)
-        if node.op in CONTIGUOUS_INPUTS:
+        if node.op == "gather" and _is_lookup(node):
+            found = _checked_lookup(node, inputs)
+            return transform(found, found.inputs) or found.outputs
+        if node.op in CONTIGUOUS_INPUTS and not can_be_mapped(node):
             inputs = tuple(
                 copied(v) if i in CONTIGUOUS_INPUTS[node.op] and not _is_array(resolve, v) else v for i, v in enumerate(inputs)
             )
@@ -152,6 +156,19 @@ def _with_own_outputs(graph: Graph, resolve, copied) -> Graph:
         taken.add(base)
         outputs.append(value)
     return Graph(graph.name, graph.inputs, outputs, graph.effects)
+
+
+def _is_lookup(node: Node) -> bool:
+    """Whether a gather can be a check of its indices and a lookup: the table is known not to be empty."""
+    limit = node.inputs[0].shape[node.attrs["axis"]]
+    return can_be_looked_up(node) and isinstance(limit, int) and limit > 0 and not is_literal(node.inputs[1])
+
+
+def _checked_lookup(node: Node, inputs) -> Node:
+    x, indices = inputs
+    limit = x.shape[node.attrs["axis"]]
+    checked = make_node("check_range", [indices], {"low": -limit, "high": limit, "what": "index"}, origin=node.origin)
+    return make_node("lookup", [x, Value(checked)], node.attrs, origin=node.origin)
 
 
 def _integer_product(node: Node, inputs) -> Value:

@@ -21,6 +21,8 @@ FULL, REDUCED, SIDE = "full", "reduced", "side"
 REDUCTIONS = {
     "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "argmax", "argmin", "reduce_deviations",
 }  # fmt: skip
+LEAST_RUN = 16
+"""Elements at each place of a lookup, if there are several: a kernel that it joins walks no farther at a time."""
 LEAST_CHUNKS = 8
 """With fewer units than that, threads would stand idle or wait for each other."""
 SUMMED_TILES = ("conv", "conv_input_gradient", "matmul")
@@ -52,6 +54,22 @@ class Read:
     base: Value
     layout: Layout
 
+    @property
+    def is_table(self) -> bool:
+        """Whether the node looks something up in it, at a place that it computes."""
+        return self.node.op == "lookup" and self.position == 0
+
+
+
+def lookup_layouts(node: Node, resolve) -> tuple[tuple[Value, Layout], tuple[Value, Layout]]:
+    """Table and indices of a lookup, each an array with its layout over the result; the table's is that of the place 0."""
+    (table, of_table), (indices, of_indices) = map(resolve, node.inputs)
+    axis, rank = node.attrs["axis"], len(node.inputs[1].shape)
+    strides = (*of_table.strides[:axis], *(0,) * rank, *of_table.strides[axis + 1 :])
+    places = ((0,) * axis, of_indices.strides, (0,) * (len(of_table.shape) - axis - 1))
+    shape = node.specs[0].shape
+    return (table, Layout(shape, strides, of_table.offset)), (indices, Layout(shape, sum(places, ()), of_indices.offset))
+
 
 def reduced_axes(node: Node) -> tuple[int, ...]:
     """Axes that a reduction removes."""
@@ -65,10 +83,20 @@ def iteration_shape(node: Node) -> tuple:
     return tuple(node.specs[0].shape)
 
 
+def can_be_looked_up(node: Node) -> bool:
+    """Whether vectors can walk along what a node finds: at each place a single element, or a run that is long enough."""
+    if node.op not in ("gather", "lookup") or node.specs[0].dtype in ("complex64", "complex128"):
+        return False
+    run = size(node.inputs[0].shape[node.attrs["axis"] + 1 :])
+    return isinstance(run, int) and (run == 1 or run >= LEAST_RUN)
+
+
 def can_be_mapped(node: Node) -> bool:
     """Whether a node can stand in a space at all."""
     if runs_on_host(node):
         return False
+    if node.op == "lookup":
+        return can_be_looked_up(node)
     return op_def(node.op).kind == "elementwise" or node.op in REDUCTIONS or node.op in ("assign_variable", "random_bits")
 
 
@@ -283,9 +311,13 @@ class Space:
             if self.resolve(node.inputs[0])[0].node.id in self.values:
                 raise Refused("random bits need their whole key before they start")
             return
+        if node.op == "lookup" and level != FULL:
+            raise Refused("a lookup for each row or column of a reduction stands alone")
         for base, layout in self._inputs(node):
             if base.node.id not in self.values:
                 continue
+            if node.op == "lookup":
+                raise Refused("a lookup needs its whole table, and its indices, before it starts")
             produced = self.values[base.node.id]
             if produced == SIDE:
                 raise Refused(f"{node.op} needs whole columns of {base!r}, which the kernel sums on the side")
@@ -337,6 +369,9 @@ class Space:
 
     def _inputs(self, node):
         shape = iteration_shape(node)
+        if node.op == "lookup":
+            yield from lookup_layouts(node, self.resolve)
+            return
         for value in node.inputs:
             base, layout = self.resolve(value)
             yield base, layout.broadcast(shape)

@@ -148,12 +148,12 @@ def every_fusion_taken():
     contractions, and sums down the columns of their results."""
     from graphkeras.schedule import recompute, space
 
-    kept = recompute.LEAST_BYTES, recompute.USES, space.LEAST_SUMMED_BYTES
-    recompute.LEAST_BYTES = recompute.USES = space.LEAST_SUMMED_BYTES = 0
+    kept = recompute.LEAST_BYTES, recompute.LEAST_LOOKED_UP_BYTES, recompute.USES, space.LEAST_SUMMED_BYTES
+    recompute.LEAST_BYTES = recompute.LEAST_LOOKED_UP_BYTES = recompute.USES = space.LEAST_SUMMED_BYTES = 0
     try:
         yield
     finally:
-        recompute.LEAST_BYTES, recompute.USES, space.LEAST_SUMMED_BYTES = kept
+        recompute.LEAST_BYTES, recompute.LEAST_LOOKED_UP_BYTES, recompute.USES, space.LEAST_SUMMED_BYTES = kept
 
 
 def check_scratch(program, arrays: Sequence[np.ndarray]) -> None:

@@ -121,6 +121,7 @@ ONE_BY_ONE = {
     "conv_kernel_gradient": "each element has a kernel of its own",
     "ctc_beam": "decoding goes sequence by sequence",
     "ctc_greedy": "decoding goes sequence by sequence",
+    "lookup": "programs make lookups of gathers, behind all transformations",
     "pad": "the value at the border differs from element to element",
     "random_bits": "each element has a key of its own",
     "scatter_product_of_others": "its gradient for all elements at once is quadratic in their number",

@@ -4,7 +4,20 @@ from graphkeras.ir.dims import Dim, dim_symbols, size
 from graphkeras.ir.node import Value
 from graphkeras.lowering.cpu.combine import CHUNK_ROWS, Combine
 from graphkeras.lowering.cpu.kernel import Address, LoweredKernel, Temporary
-from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
+from graphkeras.lowering.cpu.loops import (
+    Body,
+    Hoisted,
+    Operand,
+    Store,
+    added,
+    joined_axes,
+    offset_source,
+    outer_loop_index,
+    product,
+    read_everywhere,
+    role_of,
+    store,
+)
 from graphkeras.lowering.cpu.source import Vec, Writer
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import contiguous_strides
@@ -180,7 +193,7 @@ class ColumnLowering:
         dense = contiguous_strides(reduced)
         _, along_rows = joined_axes(reduced, [lay.strides[first:second] if f else dense for lay, f in zip(layouts, full)])
         _, along = joined_axes(inner, [lay.strides[second:] if f else lay.strides[first:] for lay, f in zip(layouts, full)])
-        self.keys = Keys(w, [n for n in space.nodes if space.levels[n.id] in levels], space.resolve)
+        self.hoisted = Hoisted(w, [n for n in space.nodes if space.levels[n.id] in levels], space.resolve)
         self.operands, self.places, known = [], {}, {}
         for i, (read, layout) in enumerate(zip(reads, layouts)):
             role = role_of(read.base, read.position)
@@ -190,6 +203,7 @@ class ColumnLowering:
                 row_step = w.size(along_rows[i][0]) if full[i] and along_rows[i] else "0"
                 self.operands.append((Operand(w, read.base, layout.offset, role), outer_strides[i], row_step, w.size(along[i][0])))
             self.places[read.node.id, read.position] = known[key]
+        self.everywhere = read_everywhere(reads, self.places)
         self.stores = {value: Store(w, value) for value in self.group.outputs if space.values[value.node.id] in levels}
         writes = self.group.writes if REDUCED in levels else ()
         self.writes = {n.id: Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in writes}
@@ -232,21 +246,23 @@ class ColumnLowering:
             offsets, splats = {}, {}
             for i in wanted:
                 operand, _, row_step, step = self.operands[i]
-                offsets[i] = _add(self.outer_offsets[i], "r", row_step)
-                if step == "0":
+                offsets[i] = added(self.outer_offsets[i], product("r", row_step))
+                if step == "0" and i in self.everywhere:
                     splats[i] = operand.fetch(offsets[i], "0", "0", None)
             w.line("j = b")
 
             def point(lanes):
                 cached = dict(splats)
 
-                def fetched(node, position, base):
+                def fetched(node, position, base, shift=None):
                     i = self.places[node.id, position]
+                    if shift is not None:
+                        return self.operands[i][0].fetch(offsets[i], self.operands[i][3], "j", lanes, shift)
                     if i not in cached:
                         cached[i] = self.operands[i][0].fetch(offsets[i], self.operands[i][3], "j", lanes)
                     return cached[i]
 
-                self._full_point(nodes, Body(w, space, fetched, self.keys, "d + j", lanes), lanes)
+                self._full_point(nodes, Body(w, space, fetched, self.hoisted, "d + j", lanes), lanes)
 
             with w.block("while j + LANES <= e:"):
                 point(None)
@@ -312,7 +328,7 @@ class ColumnLowering:
 
         with w.block("while j < e:"):
             w.line("m = min(e - j, LANES)")
-            self._reduced_point(Body(w, space, fetched, self.keys, "d + j", "m"), "m")
+            self._reduced_point(Body(w, space, fetched, self.hoisted, "d + j", "m"), "m")
             w.line("j += LANES")
 
     def _reduced_point(self, body, lanes):
@@ -334,13 +350,6 @@ class ColumnLowering:
         for node, value in assigned:
             target = self.writes[node.id]
             store(w, target.pointer, target.dtype, "d + j", value, lanes)
-
-
-def _add(base: str, index: str, step: str) -> str:
-    if step == "0":
-        return base
-    term = index if step == "1" else f"{index} * {step}"
-    return term if base == "0" else f"{base} + {term}"
 
 
 def take_row(w: Writer, combine: Combine, slots, x: Vec, row: str | None, place: str) -> None:

@@ -7,7 +7,7 @@ from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node, Value
 from graphkeras.lowering.cpu import gemm
 from graphkeras.lowering.cpu.kernel import Address, BlockAddress, Computed, KernelAddress, LoweredKernel
-from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, role_of, store
+from graphkeras.lowering.cpu.loops import Body, Hoisted, Operand, Store, joined_axes, read_everywhere, role_of, store
 from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides, slots_of
 from graphkeras.lowering.cpu.source import Vec, Writer, short_dtype
 from graphkeras.schedule.groups import Group
@@ -143,7 +143,7 @@ def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, c
         [(s or [0])[0] for s in joined_axes(part, [lay.strides[cuts[i] : cuts[i + 1]] for lay in layouts])[1]]
         for i, part in enumerate(space.parts)
     ]
-    keys = Keys(w, space.nodes, space.resolve)
+    hoisted = Hoisted(w, space.nodes, space.resolve)
     m, n = w.size(size(rows)), w.size(size(columns))
     operands, places, known = [], {}, {}
     for i, (read, layout) in enumerate(zip(reads, layouts)):
@@ -153,6 +153,7 @@ def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, c
             known[key] = len(operands)
             operands.append((Operand(w, read.base, layout.offset, role), [w.size(step[i]) for step in steps]))
         places[read.node.id, read.position] = known[key]
+    everywhere = read_everywhere(reads, places)
     w.line("t = ptr_i64(lo)")
     w.line(f"x = ptr_{tile.dtype}(t[0])")
     w.line("e = t[5]")
@@ -169,20 +170,22 @@ def _block_kernel(w: Writer, group: Group, space: Space, name: str, kind: str, c
             else:
                 offsets.append(w.name("o"))
                 w.line(f"{offsets[-1]} = {' + '.join(terms)}")
-            if step == "0":
+            if step == "0" and i in everywhere:
                 splats[i] = operand.fetch(offsets[i], "0", "0", None)
         w.line("j = t[4]")
 
         def point(lanes):
             cached = dict(splats)
 
-            def fetched(node, position, base):
+            def fetched(node, position, base, shift=None):
                 i = places[node.id, position]
+                if shift is not None:
+                    return operands[i][0].fetch(offsets[i], operands[i][1][2], "j", lanes, shift)
                 if i not in cached:
                     cached[i] = operands[i][0].fetch(offsets[i], operands[i][1][2], "j", lanes)
                 return cached[i]
 
-            compute(Body(w, space, fetched, keys, "d + j", lanes), tile, lanes)
+            compute(Body(w, space, fetched, hoisted, "d + j", lanes), tile, lanes)
 
         with w.block("while j + LANES <= e:"):
             point(None)

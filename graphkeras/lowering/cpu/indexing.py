@@ -4,7 +4,7 @@ from graphkeras.ir.dims import size
 from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Value
 from graphkeras.lowering.cpu.kernel import Address, ErrorSite, LoweredKernel
-from graphkeras.lowering.cpu.loops import joined_axes, offset_source, outer_loop_index
+from graphkeras.lowering.cpu.loops import clipped_place, joined_axes, offset_source, outer_loop_index
 from graphkeras.lowering.cpu.source import Writer, short_dtype
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import Layout
@@ -46,7 +46,7 @@ def _index(w: Writer, group: Group, pointer: str, dtype: str, place: str, limit:
 
 
 def lower_gather(group: Group, name: str, resolve) -> list[LoweredKernel]:
-    """A unit is one output run: (outer, index) -> inner elements copied."""
+    """A unit is one output run: (outer, index) -> inner elements copied. For lookups as well: those index nothing that is not there."""
     node = group.nodes[0]
     w = Writer()
     axis = node.attrs["axis"]
@@ -62,7 +62,11 @@ def lower_gather(group: Group, name: str, resolve) -> list[LoweredKernel]:
     with w.block("while u < hi:"):
         place = f"u % {many}" if many else "u"
         w.line(f"q = {place}")
-        _index(w, group, index, short_dtype(indices.dtype), "q", limit, node)
+        if node.op == "gather":
+            _index(w, group, index, short_dtype(indices.dtype), "q", limit, node)
+        else:
+            place = w.assign(f"splat_{short_dtype(indices.dtype)}({index}, q)", short_dtype(indices.dtype))
+            w.line(f"x = {clipped_place(w, place, limit)}")
         with w.block(f"if {limit} > 0:"):
             w.line(f"s = (u // {many} * {limit} + x) * {n}" if many else f"s = x * {n}")
             w.line(f"t = u * {n}")
@@ -222,4 +226,6 @@ def lower_pad(group: Group, name: str, resolve) -> list[LoweredKernel]:
     return [fill, copy_kernel(group, name, x, Value(node), place, resolve)]
 
 
-LOWERINGS = {"gather": lower_gather, "scatter_add": lower_scatter_add, "concatenate": lower_concatenate, "pad": lower_pad}
+LOWERINGS = {
+    "gather": lower_gather, "lookup": lower_gather, "scatter_add": lower_scatter_add, "concatenate": lower_concatenate, "pad": lower_pad,
+}  # fmt: skip

@@ -1,5 +1,6 @@
 """Pieces that all loop kernels share: operands with their strides, joined axes, and bodies of nodes at one point of a loop."""
 
+from graphkeras.ir.dims import size
 from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Node, Value
 from graphkeras.ir.registry import op_def
@@ -32,19 +33,24 @@ class Operand:
         else:
             self.start = w.size(offset)
 
-    def fetch(self, at: str, step, index: str, lanes: str | None) -> Vec:
-        """The elements at `at + index * step`; `step` is 0, 1 or the source of a stride."""
+    def fetch(self, at: str, step, index: str, lanes: str | None, shift: str | Vec | None = None) -> Vec:
+        """The elements at `at + index * step`; `step` is 0, 1 or the source of a stride. All are as many elements further as `shift` says,
+        or each as many as its lane says."""
         w = self.w
+        if isinstance(shift, Vec):
+            return self._fetch_lanes(at, step, index, lanes, shift)
+        if shift is not None:
+            at = added(at, shift)
         if self.role == "dim":
             return w.assign(f"cast_{self.dtype}(splat_i64v({self.start}))", self.dtype)
         if self.role != "memory":
-            first = _sum(self.start, at, index if step == "1" else _product(index, step))
+            first = added(self.start, at, index if step == "1" else product(index, step))
             if step == "0":
-                vector = f"splat_i64v({_sum(self.start, at)})"
+                vector = f"splat_i64v({added(self.start, at)})"
             elif step == "1":
                 vector = f"iota({first})"
             else:
-                vector = f"add(splat_i64v({_sum(self.start, at)}), mul(iota({index}), splat_i64v({step})))"
+                vector = f"add(splat_i64v({added(self.start, at)}), mul(iota({index}), splat_i64v({step})))"
             if self.role == "counter":
                 return w.assign(vector, "i64")
             return w.assign(vector if self.dtype == "i64" else f"cast_{self.dtype}({vector})", self.dtype)
@@ -52,10 +58,21 @@ class Operand:
         if step == "0":
             return w.assign(f"splat_{dtype}({p}, {at})", dtype)
         if step == "1":
-            place = _sum(at, index)
+            place = added(at, index)
             return w.assign(f"load_{dtype}({p}, {place})" if lanes is None else f"loadn_{dtype}({p}, {place}, {lanes})", dtype)
-        place = _sum(at, _product(index, step))
+        place = added(at, product(index, step))
         return w.assign(f"loads_{dtype}({p}, {place}, {step}, {lanes or 'LANES'})", dtype)
+
+    def _fetch_lanes(self, at, step, index, lanes, shift):
+        w, places = self.w, shift.name
+        start = added("0" if self.role == "memory" else self.start, at)
+        if start != "0":
+            places = f"add({places}, splat_i64v({start}))"
+        if step != "0":
+            places = f"add({places}, mul(iota({index}), splat_i64v({step})))"
+        if self.role == "memory":
+            return w.assign(f"loadx_{self.dtype}({self.pointer}, {places}, {lanes or 'LANES'})", self.dtype)
+        return w.assign(places if self.dtype == "i64" else f"cast_{self.dtype}({places})", self.dtype)
 
 
 def role_of(base: Value, position: int) -> str:
@@ -65,12 +82,19 @@ def role_of(base: Value, position: int) -> str:
     return base.node.op if base.node.op in ("iota", "dim") else "memory"
 
 
-def _sum(*terms: str) -> str:
+def read_everywhere(reads, places) -> set[int]:
+    """Places in a list of operands of those that are read at every point; of tables only what is looked up is."""
+    return {places[read.node.id, read.position] for read in reads if not read.is_table}
+
+
+def added(*terms: str) -> str:
+    """The sum of expressions, zeros left out."""
     kept = [t for t in terms if t != "0"]
     return " + ".join(kept) if kept else "0"
 
 
-def _product(left: str, right: str) -> str:
+def product(left: str, right: str) -> str:
+    """The product of two factors, which may be 0 or 1."""
     if "0" in (left, right):
         return "0"
     return right if left == "1" else left if right == "1" else f"{left} * {right}"
@@ -103,13 +127,21 @@ class Store:
         self.pointer = w.pointer(target, self.dtype)
 
 
-class Keys:
-    """Keys of the random-bits nodes of a kernel: two words each, read once."""
+class Hoisted:
+    """What nodes need besides their operands, at the head of a kernel.
+
+    Attributes:
+        words: two words of the key of each random-bits node, by node id.
+        tables: size of the axis, and the stride along it, of each table that is looked up, by node id.
+    """
 
     def __init__(self, w: Writer, nodes, resolve):
-        self.words = {}
+        self.words, self.tables = {}, {}
         for node in nodes:
-            if node.op == "random_bits":
+            if node.op == "lookup":
+                axis = node.attrs["axis"]
+                self.tables[node.id] = w.arg(node.inputs[0].shape[axis], "n"), w.size(resolve(node.inputs[0])[1].strides[axis])
+            elif node.op == "random_bits":
                 base, layout = resolve(node.inputs[0])
                 if is_literal(base) or base.node.op == "constant":
                     words = [f"const_u32({int(x)})" for x in base.node.attrs["value"].array.reshape(-1)]
@@ -130,13 +162,13 @@ class Body:
     Args:
         w: writer.
         space: the group's space.
-        load: `(node, position, base) -> Vec` for what comes from outside.
-        keys: keys of random bits.
+        load: `(node, position, base, shift=None) -> Vec` for what comes from outside; `shift` as in `Operand.fetch`.
+        hoisted: what stands at the head of the kernel.
         position, lanes: see `Handler`.
     """
 
-    def __init__(self, w: Writer, space: Space, load, keys: Keys, position="0", lanes=None):
-        self.w, self.space, self.load, self.keys = w, space, load, keys
+    def __init__(self, w: Writer, space: Space, load, hoisted: Hoisted, position="0", lanes=None):
+        self.w, self.space, self.load, self.hoisted = w, space, load, hoisted
         self.k = Handler(w, position, lanes)
         self.values: dict[Value, Vec] = {}
 
@@ -154,7 +186,9 @@ class Body:
         if node.op == "random_bits":
             counter = self.load(node, -1, Value(node))
             self.w.note(f"{node!r}    {node.origin}")
-            result = self.k.random_bits(*self.keys.words[node.id], counter)
+            result = self.k.random_bits(*self.hoisted.words[node.id], counter)
+        elif node.op == "lookup":
+            result = self._looked_up(node)
         else:
             operands = [self.operand(node, i) for i in range(len(node.inputs))]
             self.w.note(f"{node!r}    {node.origin}")
@@ -163,6 +197,31 @@ class Body:
             result = rounded(self.w, result, short_dtype(node.specs[0].dtype), operands)
         self.values[Value(node)] = result
         return result
+
+
+    def _looked_up(self, node: Node) -> Vec:
+        """Runs have one place for all lanes: what it takes to find it is moved out of the loop by the compiler."""
+        (table, _), (limit, stride) = self.space.resolve(node.inputs[0]), self.hoisted.tables[node.id]
+        place = self.operand(node, 1)
+        self.w.note(f"{node!r}    {node.origin}")
+        if size(node.inputs[0].shape[node.attrs["axis"] + 1 :]) == 1:
+            return self.load(node, 0, table, self._clipped_lanes(place, limit, stride))
+        return self.load(node, 0, table, product(clipped_place(self.w, place, limit), stride))
+
+    def _clipped_lanes(self, place: Vec, limit: str, stride: str) -> Vec:
+        w, n = self.w, f"splat_i64v({limit})"
+        x = w.assign(f"cast_i64({place.name})", "i64").name
+        x = w.assign(f"select(lt({x}, const_i64(0)), add({x}, {n}), {x})", "i64").name
+        x = w.assign(f"max(min({x}, sub({n}, const_i64(1))), const_i64(0))", "i64")
+        return x if stride == "1" else w.assign(f"mul({x.name}, splat_i64v({stride}))", "i64")
+
+
+def clipped_place(w: Writer, place: Vec, limit: str) -> str:
+    """A local that holds the index of a lookup: counted from the end if it is negative, then clipped to what there is."""
+    x = w.name("x")
+    w.line(f"{x} = lane0_i64(cast_i64({place.name}))")
+    w.line(f"{x} = max(min({x} + min(max(-{x}, 0), 1) * {limit}, {limit} - 1), 0)")
+    return x
 
 
 def rounded(w: Writer, result: Vec, dtype: str, operands) -> Vec:
@@ -189,8 +248,8 @@ def outer_loop_index(w: Writer, index: str, sizes: list) -> list[str]:
 
 def offset_source(w: Writer, indices: list[str], strides) -> str:
     """A local that holds the offset of an operand for given outer indices; the text of a literal where there is none."""
-    terms = [_product(i, w.size(s)) for i, s in zip(indices, strides)]
-    text = _sum(*terms)
+    terms = [product(i, w.size(s)) for i, s in zip(indices, strides)]
+    text = added(*terms)
     if text == "0" or text.isidentifier():
         return text
     name = w.name("o")
@@ -198,4 +257,7 @@ def offset_source(w: Writer, indices: list[str], strides) -> str:
     return name
 
 
-__all__ = ["Body", "Keys", "Operand", "Store", "joined_axes", "offset_source", "outer_loop_index", "role_of", "rounded", "store"]
+__all__ = [
+    "Body", "Hoisted", "Operand", "Store", "added", "clipped_place", "joined_axes", "offset_source", "outer_loop_index", "product",
+    "read_everywhere", "role_of", "rounded", "store",
+]  # fmt: skip

@@ -10,7 +10,7 @@ from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Value
 from graphkeras.lowering.cpu.combine import CHUNK, CHUNK_ROWS, Combine
 from graphkeras.lowering.cpu.kernel import LoweredKernel
-from graphkeras.lowering.cpu.loops import Body, Keys, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
+from graphkeras.lowering.cpu.loops import Body, Hoisted, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
 from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides
 from graphkeras.lowering.cpu.source import HALF, Vec, Writer, short_dtype
 from graphkeras.lowering.cpu.target import LANES
@@ -93,7 +93,7 @@ class RowLowering:
         self.outer_sizes, outer_strides = joined_axes(outer, [layout.strides[:cut] for layout in layouts])
         full = [space.levels[read.node.id] == FULL for read in reads]
         _, inner = joined_axes(reduced, [lay.strides[cut:] if f else contiguous_strides(reduced) for lay, f in zip(layouts, full)])
-        self.keys = Keys(w, space.nodes, space.resolve)
+        self.hoisted = Hoisted(w, space.nodes, space.resolve)
         self.columns = size(reduced)
         self.n = w.size(self.columns)
         self.operands, self.places, known = [], {}, {}
@@ -130,18 +130,19 @@ class RowLowering:
 
     # ---- values -----------------------------------------------------------------------------------------------------
 
-    def _fetch(self, i, lanes):
+    def _fetch(self, i, lanes, shift=None):
         operand, _, step, _ = self.operands[i]
-        if step == "0":
+        if step == "0" and shift is None:
             return self.splats[i]
-        return operand.fetch(self.offsets[i], step, "j", lanes)
+        return operand.fetch(self.offsets[i], step, "j", lanes, shift)
 
     def _splats_of(self, nodes):
         """Reads, before a walk, what is the same for the whole row."""
         for node in nodes:
             for position in (*range(len(node.inputs)), -1):
                 i = self.places.get((node.id, position))
-                if i is not None and self.operands[i][2] == "0" and i not in self.splats:
+                is_table = node.op == "lookup" and position == 0
+                if i is not None and self.operands[i][2] == "0" and i not in self.splats and not is_table:
                     self.splats[i] = self.operands[i][0].fetch(self.offsets[i], "0", "0", None)
 
     def _wanted(self, phase) -> list:
@@ -268,18 +269,20 @@ class RowLowering:
         w = self.w
         cached = {}
 
-        def fetched(node, position, base):
+        def fetched(node, position, base, shift=None):
             is_counter = position == -1  # of random bits: a number for each place, not the bits themselves
             if not is_counter and (base in self.saved or base in self.stores):
                 if base not in cached:
                     cached[base] = self._reload(base, lanes)
                 return cached[base]
             i = self.places[node.id, position]
+            if shift is not None:
+                return self._fetch(i, lanes, shift)
             if i not in cached:
                 cached[i] = self._fetch(i, lanes)
             return cached[i]
 
-        body = Body(w, self.space, fetched, self.keys, "d + j", lanes)
+        body = Body(w, self.space, fetched, self.hoisted, "d + j", lanes)
         body.values.update(self.reduced)
         by_node = {c.node.id: c for c in combines}
         index = None
@@ -319,7 +322,7 @@ class RowLowering:
         nodes = [n for n in space.nodes_in_order() if self.walks.ready.get(n.id) == phase]
         plain = [n for n in nodes if space.levels[n.id] == REDUCED]
         self._splats_of(plain)
-        body = Body(w, space, lambda node, position, base: self.splats[self.places[node.id, position]], self.keys, "r", "1")
+        body = Body(w, space, lambda node, position, base: self.splats[self.places[node.id, position]], self.hoisted, "r", "1")
         body.values.update(self.reduced)
         for node in plain:
             if node.op == "assign_variable":
