@@ -30,7 +30,7 @@ def draw(program, name, rankdir="TB"):
 
 def main():
     model = mlp()
-    x, y = np.zeros((128, 784), "float32"), np.zeros(128, "int64")
+    x, y = np.zeros((128, 784), "float32"), np.zeros(128, "int64")  # predict takes it as one batch, fit as a whole data set
     model.fit(x, y, batch_size=128, verbose=0)
     model.predict(x, verbose=0)
     step = model._steps["train"].compiled[0]

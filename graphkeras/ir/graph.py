@@ -1,6 +1,6 @@
 """Graph: inputs, outputs and effects; everything between them is what they reach."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 
 from graphkeras.ir.errors import GraphError
@@ -94,13 +94,17 @@ class Graph:
                 index.add_edge(value.node.id, node.id, output=value.index, input=position, spec=value.spec)
         return index
 
-    def rewrite(self, transform: Callable[[Node, tuple[Value, ...]], Sequence[Value] | None]) -> "Graph":
+    def rewrite(
+        self, transform: Callable[[Node, tuple[Value, ...]], Sequence[Value] | None], replaced: Mapping[Value, Value] | None = None
+    ) -> "Graph":
         """A new graph in which each node is replaced by what `transform(node, new_inputs)` returns.
+
+        `replaced` holds values that others stand for from the start, of inputs as well; the graph's `inputs` stay as they are.
 
         `transform` sees nodes in topological order with their inputs already replaced and returns the values that stand for the
         node's outputs, or None to keep the node. Nodes whose inputs did not change are kept as they are.
         """
-        mapping: dict[tuple[int, int], Value] = {}
+        mapping: dict[tuple[int, int], Value] = {(old.node.id, old.index): new for old, new in (replaced or {}).items()}
 
         def mapped(value: Value) -> Value:
             return mapping.get((value.node.id, value.index), value)

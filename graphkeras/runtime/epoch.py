@@ -1,4 +1,4 @@
-"""Whole epochs in one native call: batches are gathered, the program runs, state changes in place, step after step."""
+"""Whole epochs in one native call: the program looks batches up and runs, state changes in place, step after step."""
 
 import time
 from typing import NamedTuple
@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from graphkeras.debug import flags
-from graphkeras.ir.dtypes import SHORT, dtype_name
 from graphkeras.ir.errors import ArgumentError, DataError, ShapeError
 from graphkeras.runtime import inspection, team
 from graphkeras.runtime.frame import Frame
@@ -16,27 +15,29 @@ from graphkeras.runtime.objects import KernelSource, load_kernels
 from graphkeras.runtime.team import Job, make_table
 from graphkeras.trace.variable import aligned_empty
 
-# Rows of a large data set lie anywhere in memory: those of the next batch are fetched into the caches while this one is copied.
-_GATHER = """def kernel(args, lo, hi, scratch):
-    source = ptr_{source}(args[1])
-    target = ptr_{target}(args[2])
-    n = args[3]
-    start = ptr_i64(args[4])[0]
+_PLACES = """def kernel(args, lo, hi, scratch):
+    target = ptr_i64(args[1])
+    start = ptr_i64(args[2])[0]
+    j = lo
+    while j < hi:
+        m = min(hi - j, LANES)
+        if args[3] != 0:
+            storen_i64(target, j, loadn_i64(ptr_i64(args[3]), start + j, m), m)
+        else:
+            storen_i64(target, j, iota(start + j), m)
+        j += LANES
+"""
+# Samples of a large data set lie anywhere in memory: those of the next batch are fetched into the caches at the end of a step. In the
+# order in which they lie, the CPU does so by itself.
+_FETCH = """def kernel(args, lo, hi, scratch):
+    start = ptr_i64(args[2])[0] + args[4]
     r = lo
-    while r < hi:
-        s = start + r
-        t = min(s + args[6], args[7] - 1)
-        if args[5] != 0:
-            t = ptr_i64(args[5])[t]
-            s = ptr_i64(args[5])[s]
+    while r < hi and args[3] != 0:
+        s = ptr_i64(args[3])[min(start + r, args[5] - 1)] * args[6]
         j = 0
-        while j + LANES <= n:
-            prefetch(args[1] + (t * n + j) * {width})
-            store_{target}(target, r * n + j, {cast}(load_{source}(source, s * n + j)))
-            j += LANES
-        if j < n:
-            prefetch(args[1] + (t * n + j) * {width})
-            storen_{target}(target, r * n + j, {cast}(loadn_{source}(source, s * n + j, n - j)), n - j)
+        while j < args[6]:
+            prefetch(args[1] + s + j)
+            j += 64
         r += 1
 """
 _COLLECT = """def kernel(args, lo, hi, scratch):
@@ -74,8 +75,8 @@ class Epoch:
     """A program over a data set in memory, ready to run any number of epochs.
 
     Args:
-        program: its inputs are batches; the first axis counts samples.
-        data: one array per input, all of one length. Other dtypes are cast while batches are gathered.
+        program: of a graph that is `over_samples`.
+        data: one array per input, all of one length.
         batch_size: samples per step; the last step of an epoch takes what is left.
         drop_remainder: leave out the last step if it is not full.
         collect: join each output over all steps; outputs must then have the batch as their first axis.
@@ -107,7 +108,10 @@ class Epoch:
     def load(self, data) -> None:
         """Other data of the same shapes and dtypes."""
         self.data = [_native(a) for a in data]
-        for block, array in zip(self._gather_blocks, self.data * len(self._frames)):
+        for frame in self._frames:
+            for place, array in enumerate(self.data):
+                frame.place(place, array.ctypes.data)
+        for block, array in zip(self._fetch_blocks, self.data * len(self._frames)):
             block[1] = array.ctypes.data
         if self.collects:
             self._collected = self._make_collected()
@@ -121,7 +125,7 @@ class Epoch:
     @property
     def nbytes(self) -> int:
         """Bytes of its own memory, the data and collected outputs not counted."""
-        return self._index.nbytes + sum(a.nbytes for a in (self._arena, *self._inputs, *self._outputs))
+        return self._index.nbytes + sum(a.nbytes for a in (self._arena, self._places, *self._outputs))
 
     @property
     def steps(self) -> int:
@@ -184,8 +188,8 @@ class Epoch:
     # ---- preparation ------------------------------------------------------------------------------------------------
 
     def _check(self):
-        count = len(self.program.dtypes)
-        if len(self.data) != count or not count:
+        count = len(self.program.dtypes) - 1  # the last input says which samples make up a batch
+        if len(self.data) != count:
             raise ArgumentError(
                 f"{self.program.name} takes {count} arrays, not {len(self.data)}.", got=f"{len(self.data)} arrays"
             )
@@ -223,15 +227,15 @@ class Epoch:
         self.order = self._index
 
     def _index_cells(self, address):
-        for block in self._gather_blocks:
-            block[5] = address
+        for block in (*self._place_blocks, *self._fetch_blocks):
+            block[3] = address
 
     def _find_variables(self):
         for reference in self.program.written:
             reference.variable.writable_buffer()
         addresses = [v.variable.address for v in self.program.variables]
         if addresses != self._variables:
-            first = len(self._inputs) + len(self._outputs)
+            first = len(self.data) + 1 + len(self._outputs)
             for frame in self._frames:
                 for number, address in enumerate(addresses):
                     frame.place(first + number, address)
@@ -240,24 +244,23 @@ class Epoch:
     def _build(self):
         program = self.program
         sizes = [self.batch_size] * (self.full_steps > 0) + [self.rest] * (self.rest > 0) or [0]
-        bindings = [program.bind([(size, *a.shape[1:]) for a in self.data]) for size in sizes]
+        bindings = [program.bind([*(a.shape for a in self.data), (size,)]) for size in sizes]
         self._arena = aligned_bytes(max(b.arena_bytes for b in bindings))
         self._frames = [Frame(b, self._arena, self._error) for b in bindings]
-        dtypes = program.dtypes
-        self._inputs = [aligned_empty((sizes[0], *a.shape[1:]), dtype) for a, dtype in zip(self.data, dtypes)]
+        self._places = aligned_bytes(8 * sizes[0]).view(np.int64)
         self._outputs = [aligned_empty(shape, dtype) for shape, dtype in zip(bindings[0].output_shapes, program.output_dtypes)]
         for frame in self._frames:
-            for place, array in enumerate((*self._inputs, *self._outputs)):
+            for place, array in enumerate((*self.data, self._places, *self._outputs)):
                 frame.place(place, array.ctypes.data)
         self._shown = [[_beginning(a, s) for a, s in zip(self._outputs, b.output_shapes)] for b in bindings]
         if self.collects:
             self._check_collected(bindings, sizes)
         self._collected = self._make_collected() if self.collects else []
-        sources = [gather_source(a.dtype, dtype) for a, dtype in zip(self.data, dtypes)]
         collects = [KernelSource(_COLLECT.format(dtype=f"u{8 * a.itemsize}"), name="collect") for a in self._collected]
-        self._kernels = load_kernels([*sources, *collects])
+        self._kernels = load_kernels([*batch_sources(), *collects])
         program.keep_kernels(self._kernels)
-        self._gather_blocks: list[np.ndarray] = []
+        self._place_blocks: list[np.ndarray] = []
+        self._fetch_blocks: list[np.ndarray] = []
         self._collect_blocks: list[np.ndarray] = []
         tables = [make_table(self._rows(frame, size)) for frame, size in zip(self._frames, sizes)]
         self._tables = tables
@@ -281,15 +284,16 @@ class Epoch:
         return [np.empty((self._used, *array.shape[1:]), array.dtype) for array in self._outputs]
 
     def _rows(self, frame, size):
-        rows = []
-        for kernel, source, target in zip(self._kernels, self.data, self._inputs):
-            n = int(np.prod(source.shape[1:], dtype=np.int64))
-            block = self._block([self._error, source, target, n, self._cell, 0, self.batch_size, self._used])
-            self._gather_blocks.append(block)
-            shared = int(size * n * target.itemsize > _SHARED_BYTES)
-            rows.append(Row(kernel.address, block.ctypes.data, size, 1, shared))
-        rows += frame.rows
-        for kernel, source, target in zip(self._kernels[len(self.data) :], self._outputs, self._collected):
+        places, fetch, *collects = self._kernels
+        block = self._block([self._error, self._places, self._cell, 0])
+        self._place_blocks.append(block)
+        rows = [Row(places.address, block.ctypes.data, size, 64, 0), *frame.rows]
+        for array in self.data:
+            nbytes = array.nbytes // max(1, self.samples)
+            block = self._block([self._error, array, self._cell, 0, self.batch_size, self._used, nbytes])
+            self._fetch_blocks.append(block)
+            rows.append(Row(fetch.address, block.ctypes.data, size, 1, int(size * nbytes > _SHARED_BYTES), 2))
+        for kernel, source, target in zip(collects, self._outputs, self._collected):
             n = int(np.prod(source.shape[1:], dtype=np.int64))
             block = self._block([self._error, source, target, n, self._cell])
             self._collect_blocks.append(block)
@@ -330,12 +334,6 @@ def _beginning(array, shape):
     return array.reshape(-1)[: int(np.prod(shape, dtype=np.int64))].reshape(shape)
 
 
-def gather_source(source, target) -> KernelSource:
-    """The kernel that gathers a batch of one dtype from data of another."""
-    width = np.dtype(source).itemsize
-    if source == target:
-        names, cast = [f"u{8 * width}"] * 2, ""
-    else:
-        names = [SHORT[dtype_name(d)] for d in (source, target)]
-        cast = f"cast_{names[1]}"
-    return KernelSource(_GATHER.format(source=names[0], target=names[1], cast=cast, width=width), name="gather_batch")
+def batch_sources() -> list[KernelSource]:
+    """The kernels that say which samples make up a batch, and that fetch those of the next one."""
+    return [KernelSource(_PLACES, name="batch_places"), KernelSource(_FETCH, name="fetch_batch")]

@@ -315,9 +315,9 @@ def run_steps(epoch, first: int, steps: int, collected) -> tuple[int, bool, list
             return done, True, outputs
         begin = (first + done) * epoch.batch_size
         rows = slice(begin, min(begin + epoch.batch_size, epoch.samples))
-        batch = [a[rows] if order is None else a[order[rows]] for a in epoch.data]
+        places = np.arange(rows.start, rows.stop) if order is None else order[rows]
         try:
-            outputs = call(program, [np.asarray(a, dtype) for a, dtype in zip(batch, program.dtypes)])
+            outputs = call(program, [*epoch.data, places])
         except DataError as error:
             error.add_note(f"in step {first + done} of the epoch; the steps before it stand")
             raise

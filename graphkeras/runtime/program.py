@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from graphkeras.debug import flags
-from graphkeras.ir.dtypes import numpy_dtype
+from graphkeras.ir.dtypes import dtype_name, numpy_dtype
 from graphkeras.ir.errors import ArgumentError, DataError
 from graphkeras.ir.graph import Graph
 from graphkeras.lowering.cpu.kernel import LoweredKernel
@@ -22,6 +22,7 @@ from graphkeras.runtime.native_loop import Status, bundle_source
 from graphkeras.runtime.objects import Kernel, KernelSource, load_kernels
 from graphkeras.runtime.plan import Plan, make_plan
 from graphkeras.runtime.sizes import bind_symbols, evaluated, wrong_dtype
+from graphkeras.trace.over_samples import is_over_samples, over_samples
 
 _KEPT_BINDINGS = 32
 _KEPT_EPOCHS = 4
@@ -81,6 +82,7 @@ class Program:
         self._bindings: OrderedDict[tuple, Binding] = OrderedDict()
         self._calls: dict[tuple, list[Call]] = {}
         self._epochs: OrderedDict[tuple, Epoch] = OrderedDict()
+        self._of_samples: dict[tuple, Program] = {}  # by dtypes of the data
         self._kept_kernels: dict = {}
         self._bundler: Kernel | None = None
         self._lock = threading.Lock()
@@ -225,6 +227,8 @@ class Program:
         >>> epoch.run(index=permutation).steps                # doctest: +SKIP
         """
         data = [np.ascontiguousarray(a) for a in data]
+        if not is_over_samples(self._specs):
+            return self._over_samples(data).epoch(data, batch_size=batch_size, drop_remainder=drop_remainder, collect=collect)
         key = epoch_key(data, batch_size, drop_remainder, collect)
         with self._lock:
             epoch = self._epochs.pop(key, None)
@@ -234,12 +238,30 @@ class Program:
             epoch.load(data)
         return epoch
 
+    def _over_samples(self, data) -> "Program":
+        """The same program over data sets of these dtypes."""
+        dtypes = tuple(dtype_name(a.dtype) for a in data)
+        if len(dtypes) != len(self._specs):
+            raise ArgumentError(
+                f"{self.name} takes {len(self._specs)} arrays, not {len(dtypes)}.", got=f"{len(dtypes)} arrays"
+            )
+        with self._lock:
+            found = self._of_samples.get(dtypes)
+        if found is None:
+            found = Program(over_samples(self.graph, dtypes), self.fuse)
+            with self._lock:
+                self._of_samples[dtypes] = found
+        return found
+
     def keep_kernels(self, kernels) -> None:
         """Kernels that the program's epochs need stay loaded as long as it lives."""
         self._kept_kernels.update((kernel.key, kernel) for kernel in kernels)
 
     def keep_epoch(self, epoch: Epoch) -> None:
         """Takes back an epoch that is no longer used: the next one over data of this form costs nothing then."""
+        if epoch.program is not self:
+            epoch.program.keep_epoch(epoch)
+            return
         key = epoch_key(epoch.data, epoch.batch_size, epoch.drops_remainder, epoch.collects)
         epoch.unload()
         if epoch.nbytes <= _KEPT_EPOCH_BYTES:

@@ -36,7 +36,7 @@ class Runner:
     def prepare(self):
         """Traces and compiles the step for the data, and checks the data, before anything is changed."""
         first = self.source.first
-        self._compiled = self.step.prepared(first)
+        self._compiled = self.step.prepared(first, isinstance(self.source, ArraySource))
         if self._compiled is None and self.step.mode != "predict":
             self.model._symbolic_build(first)
         self._check(self.source.data if isinstance(self.source, ArraySource) else first)
@@ -55,7 +55,7 @@ class Runner:
         if not isinstance(self.source, ArraySource):
             return self._iterate(self.source.epoch(), check=True)
         order, numbers = self.source.epoch_batches()
-        self._compiled = self.step.prepared(self.source.first)
+        self._compiled = self.step.prepared(self.source.first, is_whole=True)
         if self._compiled is None:
             return self._iterate((self.source.batch(i, order) for i in numbers), check=False)
         return self._native(order, numbers)
@@ -136,10 +136,11 @@ class PredictRunner(Runner):
         """Runs all batches; returns the outputs, joined along the first axis."""
         source = self.source
         if isinstance(source, ArraySource):
-            compiled = self._compiled = self.step.prepared(source.first)
-            if compiled is not None and source.available == 1 and not self.callbacks.wants_batches("predict"):
-                return self._shown(compiled(leaves_of(source.data)))
-            joined = self._collected(compiled)
+            if source.available == 1 and not self.callbacks.wants_batches("predict"):
+                compiled = self._compiled = self.step.prepared(source.first)
+                if compiled is not None:
+                    return self._shown(compiled(leaves_of(source.data)))
+            joined = self._collected()
             if joined is not None:
                 return self._shown(joined)
             batches = (source.batch(i, None) for i in range(min(source.num_batches, source.available)))
@@ -160,13 +161,13 @@ class PredictRunner(Runner):
             self.callbacks.on_predict_batch_end(self.source.num_batches - 1, {})
         return outputs
 
-    def _collected(self, compiled):
+    def _collected(self):
         """All outputs from one native call, where each has the batch as its first axis and nobody asks for single batches."""
         source = self.source
-        whole = source.num_batches >= source.available
-        if compiled is None or not whole or self.callbacks.wants_batches("predict"):
+        if source.num_batches < source.available or self.callbacks.wants_batches("predict"):
             return None
-        if not all(spec.rank and spec.shape[0] == BATCH for spec in compiled.program.output_specs):
+        compiled = self._compiled = self.step.prepared(source.first, is_whole=True)
+        if compiled is None or not all(spec.rank and spec.shape[0] == BATCH for spec in compiled.program.output_specs):
             return None
         epoch = compiled.program.epoch(leaves_of(source.data), batch_size=source.batch_size, collect=True)
         outputs = compiled.packed(epoch.run(None).outputs)

@@ -12,6 +12,7 @@ from graphkeras.ir.dtypes import dtype_name
 from graphkeras.ir.errors import LoweringError, TraceError
 from graphkeras.ir.spec import TensorSpec
 from graphkeras.trace import BATCH, Tensor, Variable, convert_to_tensor, trace_call, tree
+from graphkeras.trace.over_samples import over_samples
 from graphkeras.trace.variable import structure_version
 from graphkeras.training.checks import check_features
 
@@ -53,7 +54,8 @@ def call_step(model, mode, data):
 
 
 class CompiledStep:
-    """A step traced for one structure, dtypes and sizes (but not the batch's) of its data.
+    """A step traced for one structure, dtypes and sizes (but not the batch's) of its data; for batches, or for whole data sets that it
+    looks its batches up in (see `trace.over_samples`).
 
     Args:
         compiled: the graph of forward, loss, metrics, backward and optimizer, and its program.
@@ -111,11 +113,12 @@ class Step:
     def compiled(self) -> list[CompiledStep]:
         return list(self._cache.values())
 
-    def prepared(self, data) -> CompiledStep | None:
+    def prepared(self, data, is_whole: bool = False) -> CompiledStep | None:
         """The compiled step for a batch like this one, or None where steps of this model run op by op.
 
         Args:
             data: a batch as nested arrays; the size of the first axes does not matter.
+            is_whole: True for a step that takes the whole data set, and says which samples it uses.
 
         Raises:
             DataError: for inputs that do not have the shapes the model takes.
@@ -125,12 +128,13 @@ class Step:
             check_features(self.model, data)
             return None
         leaves = leaves_of(data)
-        key = ((execution, flags.choice()), _outline(data), tuple((a.dtype.str, a.shape[1:]) for a in leaves), self._state_key())
+        form = (is_whole, *((a.dtype.str, a.shape[1:]) for a in leaves))
+        key = ((execution, flags.choice()), _outline(data), form, self._state_key())
         found = self._cache.get(key)
         if found is None:
             check_features(self.model, data)
             try:
-                found = self._compile(data, leaves, execution, self._why(key))
+                found = self._compile(data, leaves, is_whole, execution, self._why(key))
             except (TraceError, LoweringError) as error:
                 self._untraceable = True
                 _warn_of_eager(self.model, self.mode, error)
@@ -144,7 +148,7 @@ class Step:
         if not self._cache:
             return "first batch"
         parts = (
-            "execution mode or flags", "structure of the data", "dtypes or shapes of the data",
+            "execution mode or flags", "structure of the data", "dtypes or shapes of the data, or whole data for batches",
             "trained variables, optimizer or learning rate",
         )  # fmt: skip
         last = next(reversed(self._cache))
@@ -164,22 +168,18 @@ class Step:
             self._quick_key = quick
         return self._known_key
 
-    def _compile(self, data, leaves, execution, why):
+    def _compile(self, data, leaves, is_whole, execution, why):
         from graphkeras.runtime import program_cache
+        from graphkeras.runtime.epoch import batch_sources
         from graphkeras.runtime.native_loop import prepare_cold_start
         from graphkeras.training import step_cache
 
-        def gathering():
-            from graphkeras.runtime.epoch import gather_source
-
-            return [gather_source(dtype, dtype) for dtype in {a.dtype for a in leaves}]
-
-        fuse, known = execution != "strict", step_cache.StepKey(self.model, self.mode, data, execution)
-        trace = self._tracer(data, leaves)
+        fuse, known = execution != "strict", step_cache.StepKey(self.model, self.mode, data, is_whole, execution)
+        trace = self._tracer(data, leaves, is_whole)
         found = step_cache.find(known, fuse, lambda: trace()[0])
         if found is not None:
             return CompiledStep(found.compiled, found.structure)
-        prepare_cold_start(gathering)
+        prepare_cold_start(batch_sources if is_whole else list)
         if flags.EXPLAIN_RECOMPILE:
             print(f"graphkeras: {_METHODS[self.mode]} of '{self.model.name}' is traced: {why}", file=sys.stderr)
         if takes_state(getattr(self.model, _METHODS[self.mode])):
@@ -190,7 +190,7 @@ class Step:
         step_cache.keep(known, compiled, structure)
         return CompiledStep(compiled, structure)
 
-    def _tracer(self, data, leaves):
+    def _tracer(self, data, leaves, is_whole):
         """A function that traces the step for data of this form, and keeps none of it."""
         model, mode = self.model, self.mode
         specs = [TensorSpec((BATCH, *a.shape[1:]), dtype_name(a.dtype)) for a in leaves]
@@ -200,7 +200,11 @@ class Step:
         def step(*tensors):
             return call_step(model, mode, with_leaves(form, tensors))
 
-        return lambda: trace_call(step, specs, names, f"{mode}_step")
+        def trace():
+            graph, structure = trace_call(step, specs, names, f"{mode}_step")
+            return over_samples(graph) if is_whole else graph, structure
+
+        return trace
 
     def eager(self, data):
         """Runs the step op by op on one batch of arrays; results are arrays in the structure that the step returned."""

@@ -43,7 +43,7 @@ class StepKey:
         state: all variables that the step may use.
     """
 
-    def __init__(self, model, mode, data, execution):
+    def __init__(self, model, mode, data, is_whole, execution):
         self.key, self.reason, self.state = "", "", []
         self._model, self._mode = model, mode
         try:
@@ -51,7 +51,7 @@ class StepKey:
             loaded = loaded_digest()
             _build(model, mode, data)
             self.state = self._variables()
-            self.key = self._digest(data, execution, loaded)
+            self.key = self._digest(data, (is_whole, execution), loaded)
         except NoKey as error:
             self.reason = str(error)
 
@@ -77,10 +77,10 @@ class StepKey:
             groups.append(model.optimizer.variables)
         return list({id(v): v for group in groups for v in group}.values())
 
-    def _digest(self, data, execution, loaded):
+    def _digest(self, data, way, loaded):
         model = self._model
         form = tree.map_structure(lambda a: None if a is None else TensorSpec(a.shape[1:], dtype_name(a.dtype)), data)
-        text = described(model, self._mode, (execution, form, dtype_policy(), len(self.state)), self.state)
+        text = described(model, self._mode, (way, form, dtype_policy(), len(self.state)), self.state)
         parts = [program_cache.sources_state(), loaded, *program_cache.environment(), text]
         return program_cache.digest_of(parts)
 

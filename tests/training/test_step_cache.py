@@ -135,7 +135,7 @@ def small_model(**changes):
 
 
 def key_of(model, mode="train", data=(X, Y)):
-    return StepKey(model, mode, data, "compiled")
+    return StepKey(model, mode, data, True, "compiled")
 
 
 LOSS = keras.losses.SparseCategoricalCrossentropy
@@ -188,7 +188,8 @@ def test_every_change_of_the_configuration_has_a_key_of_its_own():
     keys["weights"] = key_of(small_model(), data=(X, Y, X[:, 0]))
     keys["labels of rank 2"] = key_of(small_model(), data=(X, Y[:, None]))
     keys["test"], keys["predict"] = (key_of(small_model(), mode) for mode in ("test", "predict"))
-    keys["strict"] = StepKey(small_model(), "train", (X, Y), "strict")
+    keys["strict"] = StepKey(small_model(), "train", (X, Y), True, "strict")
+    keys["batches"] = StepKey(small_model(), "train", (X, Y), False, "compiled")
     with flags.DISABLE_PASSES("cse"):
         keys["passes"] = key_of(small_model())
     for setting, value in (("epsilon", 1e-3), ("image_data_format", "channels_first"), ("floatx", "float64")):

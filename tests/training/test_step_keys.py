@@ -15,7 +15,7 @@ def model():
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((3,)), layers.Dense(4, name="first"), layers.Dense(3)])
     model.compile("sgd", "mse")
-    model.fit(X, X, verbose=0)
+    model.train_on_batch(X, X)
     return model
 
 
