@@ -177,10 +177,15 @@ def _standardize_eager(x, *, axes, epsilon):
     return (deviations / np.sqrt(np.square(deviations).sum(axes, keepdims=True) / count + epsilon)).astype(x.dtype)
 
 
-def _standardize_vjp(ct, x, y, *, axes, epsilon):
+def _standardize_vjp(ct, x, y, **attrs):
+    return (_standardize_slope(ct, x, y, **attrs),)
+
+
+@_wide
+def _standardize_slope(ct, x, y, *, axes, epsilon):
     # The deviation divides both factors of the second mean, so the sum can share the pass over x that finds it.
     centered, inverse = _centered(x, axes), _inverse_deviation(x, axes, epsilon)
-    return ((ct - _mean(ct, axes) - y * (_mean(ct * centered, axes) * inverse)) * inverse,)
+    return (ct - _mean(ct, axes) - y * (_mean(ct * centered, axes) * inverse)) * inverse
 
 
 register_op(

@@ -5,6 +5,7 @@ import pytest
 
 import graphkeras as keras
 from graphkeras import ops
+from graphkeras.debug import flags
 from graphkeras.ir import Graph, symbol
 from graphkeras.ir.errors import DataError
 from graphkeras.runtime.program import Program
@@ -192,7 +193,7 @@ class Words(keras.layers.Layer):
 def test_steps_over_words_are_equal_in_every_execution():
     losses = {}
     for mode in ("compiled", "strict", "eager"):
-        with keras.debug.flags.EXECUTION(mode):
+        with flags.EXECUTION(mode):
             keras.utils.set_random_seed(4)
             model = keras.Sequential([keras.Input((3,), dtype="int32"), Words(), keras.layers.Flatten(), keras.layers.Dense(2)])
             model.compile("adam", "mse", run_eagerly=mode == "eager")
