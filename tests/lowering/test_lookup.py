@@ -126,6 +126,14 @@ def test_single_elements_in_rows_columns_and_tiles():
         assert kinds(made) == ["pointwise", kind]
 
 
+@pytest.mark.parametrize("shape", [(20, 16), (320,), (1, 16)])
+def test_results_are_never_written_over_a_table_of_their_size(shape):
+    x, at = normal(*shape), indices(shape[0], shape[:1])
+    inputs = args_like(x, at)
+    table = op("sort", op("exp", inputs[0]), axis=0)
+    check(Graph("f", inputs, [op("sort", op("add", taken(table, inputs[1]), const(1.0)), axis=0)]), (x, at))
+
+
 def test_a_view_of_a_table_is_not_copied():
     x, at = normal(32, 6, 9), indices(9, (70,))
     inputs = args_like(x, at)
