@@ -176,6 +176,13 @@ def test_an_index_out_of_range_is_named_and_nothing_outside_is_read(bad):
     assert "flat position 2" in str(caught.value) and "[-7, 7)" in str(caught.value)
 
 
+@pytest.mark.parametrize("width", [1, 3, 16])
+def test_the_largest_unsigned_index_is_not_the_last_element(width):
+    table, at = normal(7, width), np.array([0, 2**64 - 1], "uint64")
+    with pytest.raises(DataError, match="out of range"):
+        keras.function(lambda x, i: ops.take(x, i, axis=0))(table, at)
+
+
 def test_a_step_with_a_bad_index_changes_nothing():
     model = keras.Sequential([keras.Input((3,), dtype="int32"), Words(), keras.layers.Flatten(), keras.layers.Dense(2)])
     model.compile("sgd", "mse")

@@ -38,7 +38,8 @@ def _index(w: Writer, group: Group, pointer: str, dtype: str, place: str, limit:
     """Reads the index `x` at `place`, counts negative ones from the end, and reports what is out of range."""
     w.errors.append(ErrorSite(node, -node.inputs[0].shape[node.attrs["axis"]], node.inputs[0].shape[node.attrs["axis"]], "index"))
     w.line(f"x = lane0_i64(cast_i64(splat_{dtype}({pointer}, {place})))")
-    with w.block(f"if x < -{limit} or x >= {limit}:"):
+    lowest = "0" if dtype.startswith("u") else f"-{limit}"  # the largest of uint64 are no negative numbers
+    with w.block(f"if x < {lowest} or x >= {limit}:"):
         w.line(f"report(args, {len(w.errors)}, {place}, x)")
         w.line("x = 0")
     with w.block("if x < 0:"):
