@@ -9,8 +9,8 @@ from graphkeras.ir.node import Value
 from graphkeras.ir.registry import make_node
 from graphkeras.ir.spec import TensorSpec
 
-SAMPLES = symbol("samples")
-"""Number of samples of a data set."""
+SAMPLES = symbol("_samples")
+"""Number of samples of a data set; the name is kept from those that callers give."""
 
 
 def over_samples(graph: Graph, dtypes: Sequence[str] | None = None) -> Graph:

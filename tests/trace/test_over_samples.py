@@ -43,6 +43,13 @@ def test_data_of_other_dtypes_is_cast():
     assert result.dtype == "float32"
 
 
+def test_callers_may_name_their_batch_samples():
+    x = arg("x", (symbol("samples"), 20))
+    data = normal(9, 20)
+    epoch = Program(Graph("step", [x], [op("exp", x)])).epoch([data], batch_size=4, collect=True)
+    np.testing.assert_allclose(epoch.run().outputs[0], np.exp(data), rtol=1e-6)
+
+
 @pytest.mark.parametrize("shapes", [((B, 3), (4, 3)), ((B,), ()), ()])
 def test_inputs_that_are_no_batches_are_refused(shapes):
     inputs = [arg(f"x{i}", shape) for i, shape in enumerate(shapes)]
