@@ -195,6 +195,10 @@ class _Comparison:
             actual = memory(value)
             self._compare(group, value, self.known[value], actual, max(floats, default=0.0))
             self.known[value] = actual
+        for value, (whole, place) in group.placed.items():
+            actual = _part(memory(whole), place, self.sizes)
+            self._compare(group, value, self.known[value], actual, max(floats, default=0.0))
+            self.known[value] = actual
         for node in group.writes:
             self._compare(group, Value(node), self.known[Value(node)], memory(node.attrs["variable"]), max(floats, default=0.0))
 
@@ -217,6 +221,13 @@ class _Comparison:
             where=f"{group!r}, {value.node.origin}",
             mend="step through its source: program.kernels[i].python()",
         )
+
+
+def _part(whole: np.ndarray, place, sizes) -> np.ndarray:
+    """The elements of an array that a layout names."""
+    shape = tuple(evaluated(d, sizes) for d in place.shape)
+    strides = tuple(evaluated(s, sizes) * whole.itemsize for s in place.strides)
+    return np.lib.stride_tricks.as_strided(whole.reshape(-1)[evaluated(place.offset, sizes) :], shape, strides)
 
 
 def _name(array) -> str:

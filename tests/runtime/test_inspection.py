@@ -157,6 +157,24 @@ def test_loops_and_branches_un_jitted_and_validated(fuse):
             assert [a.tobytes() for a in program(*arguments)] == wanted
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_validate_finds_a_part_of_a_concatenation_that_is_wrong(monkeypatch, axis):
+    program = _program(lambda x: ops.concatenate([ops.tanh(x), ops.exp(x)], axis), [TensorSpec((B, 20))])
+    assert all(k.kind == "pointwise" for k in program.lowered)  # the parts are stored where they belong
+    honest = inspection.run_node
+    x = np.linspace(-1, 1, 220, dtype="float32").reshape(11, 20)
+    wanted = program(x)[0]
+    with flags.VALIDATE(True):
+        assert np.array_equal(program(x)[0], wanted)
+
+    def wrong(node, arrays, sizes):
+        return tuple(r + (node.op == "exp") for r in honest(node, arrays, sizes))
+
+    monkeypatch.setattr(inspection, "run_node", wrong)
+    with flags.VALIDATE(True), pytest.raises(KernelMismatchError, match="kernel of exp differs from NumPy in 220 of 220"):
+        program(x)
+
+
 def test_validate_finds_a_loop_that_is_wrong(monkeypatch):
     program = _program(_loop, [TensorSpec((B, 4)), TensorSpec((), "int32")])
     honest = inspection.run_node
