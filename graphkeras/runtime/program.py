@@ -292,9 +292,13 @@ class Program:
         sizes = frame.binding.sizes
         low, high = evaluated(site.low, sizes), evaluated(site.high, sizes)
         node = site.node
+        is_check = node.op == "check_range"
+        spec = node.inputs[-1 if is_check else 1].spec
+        if spec.dtype == "uint64":  # slots hold int64
+            value %= 1 << 64
         return DataError(
-            f"{node.op}: {site.what} {value} is out of range.",
-            got=f"{value} at flat position {position} of {node.inputs[-1 if node.op == 'check_range' else 1].spec}",
+            f"{site.what if is_check else f'{node.op}: {site.what}'} {value} is out of range.",
+            got=f"{value} at flat position {position} of {spec}",
             expected=f"integers in [{low}, {high})",
             where=f"node %{node.id} in kernel {kernel.name}, {node.origin}",
             mend=f"check the data, or the size that gives the limit {high}" + index_hint(value),

@@ -168,7 +168,7 @@ def _checked_lookup(node: Node, inputs) -> Node:
     x, indices = inputs
     limit = x.shape[node.attrs["axis"]]
     low = 0 if indices.dtype.startswith("uint") else -limit  # the largest of uint64 are no negative numbers
-    checked = make_node("check_range", [indices], {"low": low, "high": limit, "what": "index"}, origin=node.origin)
+    checked = make_node("check_range", [indices], {"low": low, "high": limit, "what": "gather: index"}, origin=node.origin)
     return make_node("lookup", [x, Value(checked)], node.attrs, origin=node.origin)
 
 

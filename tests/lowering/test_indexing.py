@@ -69,6 +69,20 @@ def test_an_index_out_of_range_names_itself():
     assert len(program(normal(9, 6), np.array([0, -9, 3], "int32"))) == 1
 
 
+@pytest.mark.parametrize("width", [6, 16])
+@pytest.mark.parametrize("dtype, bad", [("uint64", 2**64 - 1), ("uint64", 2**63), ("int64", -(2**63)), ("uint32", 2**32 - 1)])
+@pytest.mark.parametrize("name", ["gather", "scatter_add", "scatter_reduce"])
+def test_the_farthest_indices_are_out_of_range_and_named_as_they_are(name, dtype, bad, width):
+    table, at, rows = arg("table", (9, width)), arg("at", (B,), dtype), arg("rows", (B, width))
+    attrs = {"how": "max"} if name == "scatter_reduce" else {"axis": 0}
+    operands = [table, at] if name == "gather" else [table, at, rows]
+    graph = Graph("f", operands, [op("add", op(name, *operands, **attrs), const(1.0))])
+    places = np.array([0, bad, 3], dtype)
+    for fuse in (True, False):
+        with pytest.raises(DataError, match=rf"^{name}: index {bad} is out of range"):
+            Program(graph, fuse)(normal(9, width), places, *[normal(3, width)] * (name != "gather"))
+
+
 @pytest.mark.parametrize("dtype", ["int32", "uint8", "int64"])
 def test_check_range_reports_the_label(dtype):
     labels = arg("labels", (B,), dtype)

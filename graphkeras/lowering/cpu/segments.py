@@ -27,6 +27,7 @@ def lower_scatter_reduce(group: Group, name: str, resolve) -> list[LoweredKernel
     index, source = pointers
     target = w.pointer(Address.of(Value(node)), dtype)
     limit, n, count = w.arg(x.shape[0], "n"), w.arg(inner, "n"), w.arg(indices.shape[0], "n")
+    lowest = "0" if index_dtype.startswith("u") else f"-{limit}"  # the largest of uint64 are no negative numbers
     w.errors.append(ErrorSite(node, -x.shape[0], x.shape[0], "index"))
     w.line("u = lo")
     with w.block("while u < hi:"):
@@ -35,7 +36,7 @@ def lower_scatter_reduce(group: Group, name: str, resolve) -> list[LoweredKernel
         w.line("q = 0")
         with w.block(f"while q < {count}:"):
             w.line(f"x = lane0_i64(cast_i64(splat_{index_dtype}({index}, q)))")
-            with w.block(f"if x < -{limit} or x >= {limit}:"):
+            with w.block(f"if x < {lowest} or x >= {limit}:"):
                 w.line("report(args, 1, q, x)")
             with w.block("else:"):
                 with w.block("if x < 0:"):

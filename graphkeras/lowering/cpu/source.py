@@ -210,7 +210,7 @@ def report_lanes(w: Writer, bad: Vec, wide: Vec, code: int, position: str, lanes
     with w.block(f"if lane0_b1(hany({bad.name})) != 0:"):
         at = w.assign(f"iota({position})", "i64")
         first = w.assign(f"hmin(select({bad.name}, {at.name}, const_i64({(1 << 62)})))", "i64")
-        value = w.assign(f"hmax(select(eq({at.name}, {first.name}), {wide.name}, const_i64({-(1 << 62)})))", "i64")
+        value = w.assign(f"hmax(select(eq({at.name}, {first.name}), {wide.name}, const_i64({-(1 << 63)})))", "i64")
         w.line(f"report(args, {code}, lane0_i64({first.name}), lane0_i64({value.name}))")
 
 
