@@ -24,6 +24,11 @@ CASES = {
     "groups": ((4, 12, 12, 24), (3, 3, 8, 30), 1, 1, 1, 3),
     "groups of a quarter of a vector": ((4, 12, 12, 16), (3, 3, 4, 16), 1, 1, 1, 4),
     "groups of half a vector": ((4, 12, 12, 8), (3, 3, 2, 8), 1, 1, 1, 4),
+    "groups of a vector": ((9, 12, 11, 64), (3, 3, 16, 64), 1, 1, 1, 4),
+    "groups of vectors, stride 2": ((3, 13, 12, 48), (3, 3, 16, 96), 2, 1, 1, 3),
+    "groups of vectors, dilated": ((3, 14, 13, 64), (2, 3, 32, 32), 1, 2, 2, 2),
+    "groups of vectors, long rows": ((2, 1000, 32), (7, 16, 32), 1, 3, 1, 2),
+    "groups of vectors in a volume": ((2, 4, 7, 6, 32), (2, 3, 3, 16, 40), 1, 1, 1, 2),
     "depthwise": ((4, 15, 14, 37), (3, 3, 1, 37), 1, 1, 1, 37),
     "depthwise stride 2": ((4, 15, 14, 37), (5, 5, 1, 37), 2, 2, 1, 37),
     "depthwise dilated": ((2, 20, 21, 24), (3, 5, 1, 24), 1, 2, 2, 24),
@@ -76,13 +81,13 @@ def test_fused_strict_and_threads_agree(case):
         assert kinds(program) == ["contraction"]
 
 
-@pytest.mark.parametrize("case", ["same", "stride 2", "groups", "depthwise", "volume"])
+@pytest.mark.parametrize("case", ["same", "stride 2", "groups", "groups of a vector", "depthwise", "volume"])
 def test_float64(case):
     for graph, arrays in parts(case, "float64"):
         check(graph, arrays, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("case", ["same", "stride 2", "depthwise"])
+@pytest.mark.parametrize("case", ["same", "stride 2", "groups of a vector", "depthwise"])
 def test_one_program_serves_all_batch_sizes(case):
     for graph, arrays in parts(case, batch="batch"):
         program = Program(graph)

@@ -63,7 +63,7 @@ def test_float64(case):
         assert prologues(check(graph, arrays, tolerance=1e-9)) == made
 
 
-@pytest.mark.parametrize("case", ["same", "stride 2", "depthwise"])
+@pytest.mark.parametrize("case", ["same", "stride 2", "groups of a vector", "depthwise"])
 def test_one_program_serves_all_batch_sizes(case):
     for graph, arrays, made in parts(case, batch="batch"):
         whole = arrays[0].shape[0]

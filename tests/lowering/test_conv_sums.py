@@ -26,6 +26,7 @@ CASES = {
     "single places": ((130, 1, 1, 24), 24, 1, 1, 1, True),
     "strided": ((3, 32, 32, 8), 16, 3, 2, 1, True),
     "groups": ((3, 16, 16, 12), 24, 3, 1, 3, True),
+    "groups of a vector": ((3, 16, 16, 48), 24, 3, 1, 3, True),
     "depthwise": ((3, 16, 16, 20), 20, 3, 1, 20, True),
     "more columns than a block has": ((2, 8, 8, 128), 320, 3, 1, 1, True),
     "a volume": ((2, 4, 8, 8, 6), 18, 3, 1, 1, True),

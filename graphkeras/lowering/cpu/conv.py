@@ -13,7 +13,7 @@ import numpy as np
 from graphkeras.ir.dims import size
 from graphkeras.ir.node import Node
 from graphkeras.lowering.cpu.conv_geometry import DEPTHWISE, GEOMETRY, ITEM, Walk, computed, geometry, strips_of
-from graphkeras.lowering.cpu.conv_plan import convolution_plan, cut, depthwise_plan, room, tap_order
+from graphkeras.lowering.cpu.conv_plan import block_cells, convolution_plan, cut, depthwise_plan, room, tap_order
 from graphkeras.lowering.cpu.conv_text import (
     FETCH_CELLS,
     FINISH,
@@ -72,7 +72,7 @@ _PANELS = (
 
 ARGUMENTS = (
     "x", "panels", "y", "epilogue", "epilogue_args", "plan", "per_block", "per_turn", "whole", "x_turn", "places", "all_panels",
-    "panels_per_block", "per_group", "deep", "wide", "filters", "depth", "ld", "sums_bytes", *MADE,
+    "panels_per_block", "per_group", "deep", "wide", "filters", "depth", "ld", "sums_bytes", "copied_bytes", *MADE,
 )  # fmt: skip
 _CONV = (
     "def kernel(args, lo, hi, scratch):\n"
@@ -80,7 +80,8 @@ _CONV = (
     + """\
     record = ptr_i64(scratch)
     sums = scratch + RECORD
-    cells = sums + sums_bytes
+    copied = sums + sums_bytes
+    cells = copied + copied_bytes
     after = cells + room * channels * ITEM
     made = 0
     made_end = 0
@@ -101,9 +102,19 @@ _CONV = (
         last = (q1 - 1) // per_group
         j1 = last * wide + min(wide, (q1 - last * per_group) * WIDTH)
         target = y + (first * filters + j0) * ITEM if direct != 0 else sums
+        copied_group = -1
         for q in range(q0, q1):
             group = q // per_group
             shift = origin + group * deep * ITEM
+            if copied_bytes != 0:
+                shift = copied + block[0] - block[5] * deep * ITEM
+                if group != copied_group:
+                    copied_group = group
+                    source = ptr_T(x + ((turn * turn_cells + block[5]) * channels + group * deep) * ITEM)
+                    to = ptr_T(copied)
+                    for c in range(block[6]):
+                        for j in range(0, deep, LANES):
+                            store_T(to, c * deep + j, load_T(source, c * channels + j))
             place = target + (group * wide + (q - group * per_group) * WIDTH - j0) * ITEM
             panel = ptr_T(panels + q * depth * WIDTH * ITEM)
 STRIPS"""
@@ -181,7 +192,8 @@ def lower_convolution(group: Group, name: str) -> list[LoweredKernel]:
     args = (
         x, Address(panels), y, *tile_args, *map(number, (_plan, _per_block, _per_turn, _whole, _x_turn)),
         *map(number, (_turn_places, _all_panels, _panels_per_block)), panels_per_group, deep, wide, words["filters"],
-        taps * deep, number(_ld), number(_sums_bytes), *prologue_args, number(_room), words["channels"], number(_turn_cells),
+        taps * deep, *map(number, (_ld, _sums_bytes, _copied_bytes)), *prologue_args, number(_room), words["channels"],
+        number(_turn_cells),
     )  # fmt: skip
     calls = indented(all_strips(strips, "some[5], shift, 1, panel, WIDTH, place, 0"), 3)
     text = finished(_CONV, dtype, STRIPS=calls, WIDTH=strips.width)
@@ -292,8 +304,14 @@ def _sums_bytes(walk: Walk) -> int:
     return _block_places(walk) * (_panels_per_block(walk) + 1) * walk.width * ITEM[walk.dtype]
 
 
+def _copied_bytes(walk: Walk) -> int:
+    """Of a group's channels of the cells that a block reads, in whole lines of the cache."""
+    return -(-walk.copied * block_cells(walk, cut(walk)) * walk.deep * ITEM[walk.dtype] // 64) * 64
+
+
 def _scratch(walk: Walk) -> int:
-    return RECORD + _sums_bytes(walk) + _room(walk) * walk.cell_bytes + _sides_bytes(walk, _ld(walk))
+    inner = _sums_bytes(walk) + _copied_bytes(walk) + _room(walk) * walk.cell_bytes
+    return RECORD + inner + _sides_bytes(walk, _ld(walk))
 
 
 def _lanes_ld(walk: Walk) -> int:

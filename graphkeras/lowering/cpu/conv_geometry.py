@@ -143,6 +143,12 @@ class Walk:
         return self.channels * ITEM[self.dtype]
 
     @property
+    def copied(self) -> bool:
+        """Whether a convolution copies a group's channels of the cells that a block reads: in the array they lie far apart, in few sets
+        of the first cache. Channels that fill no vector take longer to copy than that saves."""
+        return self.groups > 1 and self.taps > 1 and self.deep % LANES == 0
+
+    @property
     def piece(self) -> int:
         """Places of a row that a unit takes: all of them, where units are whole chunks."""
         count = 1 if self.sides else max(1, -(-self.out_w // _ROW))

@@ -130,13 +130,19 @@ def cells_read(walk: Walk, chosen: Cut) -> tuple[np.ndarray, np.ndarray]:
     return np.array(first, np.int64), np.array(end, np.int64)
 
 
-def room(walk: Walk, chosen: Cut) -> int:
-    """Cells that a prologue makes at once, at most: those of a block, or more."""
-    if not walk.made or not walk.batch * walk.rows * walk.out_w:
+def block_cells(walk: Walk, chosen: Cut) -> int:
+    """Cells that a block reads, at most."""
+    if not walk.batch * walk.rows * walk.out_w:
         return 0
     first, end = cells_read(walk, chosen)
-    block = int((end - first).max()) + (chosen.images - 1) * walk.cells
-    return min(max(block, _MADE_BYTES // max(1, walk.cell_bytes)), walk.batch * walk.cells)
+    return int((end - first).max()) + (chosen.images - 1) * walk.cells
+
+
+def room(walk: Walk, chosen: Cut) -> int:
+    """Cells that a prologue makes at once, at most: those of a block, or more."""
+    if not walk.made:
+        return 0
+    return min(max(block_cells(walk, chosen), _MADE_BYTES // max(1, walk.cell_bytes)), walk.batch * walk.cells)
 
 
 class _Words:
@@ -193,6 +199,7 @@ class _Planner:
         self.per_turn = chosen.blocks(walk)
         self.words = _Words(2 * self.per_turn * BLOCK)
         self.row_classes = _row_classes(walk)
+        self.cell = walk.channels  # elements from one cell to the next
         self.made: dict = {}
 
     def plan(self) -> np.ndarray:
@@ -224,7 +231,7 @@ class _Planner:
         low, high = (int(of_blocks[number]) for of_blocks in self.reads)
         if high > low:
             high += (images - 1) * walk.cells
-        return [origin * walk.cell_bytes, r0 * walk.out_w + w0, span, first, end, low, high - low]
+        return [origin * self.cell * ITEM[walk.dtype], r0 * walk.out_w + w0, span, first, end, low, high - low]
 
 
 class _Convolution(_Planner):
@@ -234,6 +241,8 @@ class _Convolution(_Planner):
 
     def __init__(self, walk: Walk, chosen: Cut, ld: int):
         super().__init__(walk, chosen)
+        if self.joins and walk.copied:
+            self.cell = walk.deep
         self.ld = ld
         self.segments: dict = {}
         self.order = tap_order(walk)
@@ -262,7 +271,7 @@ class _Convolution(_Planner):
             yield [*self._rows(cells[members], members), *self._segments(int(of[members[0]]))]
 
     def _rows(self, cells, places):
-        strips, tall, low = _strips(self.walk, cells * self.walk.cell_bytes, places * (self.ld * ITEM[self.walk.dtype]))
+        strips, tall, low = _strips(self.walk, cells * (self.cell * ITEM[self.walk.dtype]), places * (self.ld * ITEM[self.walk.dtype]))
         return self.words.add(strips), tall, low
 
     def _segments(self, number):
@@ -271,14 +280,14 @@ class _Convolution(_Planner):
             of_d, of_h, of_w = number // (h.classes * w.classes), number // w.classes % h.classes, number % w.classes
             phase = d.phase[of_d], h.phase[of_h], w.phase[of_w]
             tap_h, tap_w = (len(axis.taps[p]) for axis, p in zip((h, w), phase[1:]))
-            joined = self.joins and w.step == 1 and walk.groups == 1
+            joined = self.joins and w.step == 1 and self.cell == walk.deep
             counts = d.count[of_d], h.count[of_h], w.count[of_w]
             found = []
             for i, j, k in np.ndindex(counts[0], counts[1], min(1, counts[2]) if joined else counts[2]):
                 cell = (i * d.step * walk.in_h + j * h.step) * walk.in_w + k * w.step
                 tap = ((d.first[of_d] + i) * tap_h + h.first[of_h] + j) * tap_w + w.first[of_w] + k
                 row = self.panel_rows[phase] + tap
-                found.append((cell * walk.channels, self._weights(row)))
+                found.append((cell * self.cell, self._weights(row)))
             length = walk.deep * counts[2] if joined else walk.deep
             if length == 0:
                 found = []
