@@ -32,7 +32,7 @@ def main():
     model = mlp()
     x, y = np.zeros((128, 784), "float32"), np.zeros(128, "int64")  # predict takes it as one batch, fit as a whole data set
     model.fit(x, y, batch_size=128, verbose=0)
-    model.predict(x, verbose=0)
+    model.predict(x, batch_size=128, verbose=0)
     step = model._steps["train"].compiled[0]
     draw(model._steps["predict"].compiled[0].program, "predict_step.svg", "LR")
     draw(step.program, "train_step.svg")
