@@ -72,6 +72,7 @@ def _scatter_add_varied(rng):
     x, indices, found, axis = _rows_varied(rng, (*FLOATS, *INTEGERS))
     return Sample((x, indices, x.like(found)), {"axis": axis})
 
+
 register_op(
     "gather",
     kind="index",

@@ -193,8 +193,8 @@ class Epoch:
             raise ArgumentError(
                 f"{self.program.name} takes {count} arrays, not {len(self.data)}.", got=f"{len(self.data)} arrays"
             )
-        lengths = [len(a) if a.ndim else -1 for a in self.data]
-        if len(set(lengths)) > 1 or lengths[0] < 0:
+        lengths = [len(a) for a in self.data]
+        if len(set(lengths)) > 1:
             raise DataError(
                 "data arrays differ in length.", got=f"lengths {lengths}", expected="one length", mend="cut them to one length"
             )

@@ -60,7 +60,6 @@ class Read:
         return self.node.op == "lookup" and self.position == 0
 
 
-
 def lookup_layouts(node: Node, resolve) -> tuple[tuple[Value, Layout], tuple[Value, Layout]]:
     """Table and indices of a lookup, each an array with its layout over the result; the table's is that of the place 0."""
     (table, of_table), (indices, of_indices) = map(resolve, node.inputs)

@@ -175,7 +175,6 @@ _JOIN = (
 )
 
 
-
 def lower_kernel_gradient(group: Group, name: str) -> list[LoweredKernel]:
     """The kernel that adds up chunks, and the one that joins them."""
     node = group.space.tiled

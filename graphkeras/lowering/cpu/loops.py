@@ -198,7 +198,6 @@ class Body:
         self.values[Value(node)] = result
         return result
 
-
     def _looked_up(self, node: Node) -> Vec:
         """Runs have one place for all lanes: what it takes to find it is moved out of the loop by the compiler."""
         (table, _), (limit, stride) = self.space.resolve(node.inputs[0]), self.hoisted.tables[node.id]
