@@ -43,7 +43,7 @@ def prepare(graph: Graph, bound=None) -> tuple[Graph, Resolver]:
 
     - reductions over axes that are not adjacent done one run after the other, innermost first: their order of summation is a
       property of the shape alone;
-    - a check of the indices and a `lookup`, which may be fused, instead of a `gather`;
+    - a check of the indices, unless they are constants in range, and a `lookup`, which may be fused, instead of a `gather`;
     - an `identity` node that copies, wherever a reshape has no strides, a kernel cannot walk its operand, or an output would be
       somebody else's array.
 
@@ -167,9 +167,19 @@ def _is_lookup(node: Node) -> bool:
 def _checked_lookup(node: Node, inputs) -> Node:
     x, indices = inputs
     limit = x.shape[node.attrs["axis"]]
+    if _is_in_range(indices, limit):
+        return make_node("lookup", inputs, node.attrs, origin=node.origin)
     low = 0 if indices.dtype.startswith("uint") else -limit  # the largest of uint64 are no negative numbers
     checked = make_node("check_range", [indices], {"low": low, "high": limit, "what": "gather: index"}, origin=node.origin)
     return make_node("lookup", [x, Value(checked)], node.attrs, origin=node.origin)
+
+
+def _is_in_range(indices: Value, limit: int) -> bool:
+    """Whether indices are constants that need no check."""
+    if indices.node.op != "constant":
+        return False
+    places = indices.node.attrs["value"].array
+    return bool(((places >= -limit) & (places < limit)).all())
 
 
 def _integer_product(node: Node, inputs) -> Value:

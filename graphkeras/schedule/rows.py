@@ -71,6 +71,8 @@ class _Body:
             if not axes or axes[0] != self.rows:
                 raise Refused(f"{read.node.op} does not run along the rows")
             self._check(read.base, space.aligned(read), read.node)
+            if read.is_table:  # which is read at other places of the axis, too
+                self._check(read.base, self.resolve(read.node.inputs[0])[1], read.node)
         if any(not space.axes(level) or space.axes(level)[0] != self.rows for level in {FULL, *space.levels.values()}):
             raise Refused(f"a {group.kind} kernel does not run along the rows")
         return self._product(group) if space.tiled is not None else 0

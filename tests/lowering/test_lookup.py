@@ -176,6 +176,18 @@ def test_an_index_out_of_range_is_named_and_nothing_outside_is_read(bad):
     assert "flat position 2" in str(caught.value) and "[-7, 7)" in str(caught.value)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "uint64", "int8"])
+def test_constants_in_range_need_no_check(dtype):
+    x = normal(300, 16)
+    inputs = args_like(x)
+    order = const([3, 99, 0, 7], dtype)
+    made = check(Graph("f", inputs, [op("exp", taken(inputs[0], order))]), (x,))
+    assert kinds(made) == ["pointwise"]
+    with pytest.raises(DataError, match="gather: index 99 is out of range"):
+        short = arg("x", (99, 16))
+        Program(Graph("f", [short], [taken(short, order)]))(x[:99])
+
+
 @pytest.mark.parametrize("width", [1, 3, 16])
 def test_the_largest_unsigned_index_is_not_the_last_element(width):
     table, at = normal(7, width), np.array([0, 2**64 - 1], "uint64")

@@ -113,6 +113,28 @@ def test_short_scans(length, reverse):
     check(compiled, strict, [t.numpy() for t in tree.flatten(traced(*map(Tensor, (x, h, w))))], (x, h, w))
 
 
+ORDER = np.arange(16)[::-1].copy()
+
+
+@pytest.mark.parametrize("picked, alone", [
+    (lambda h: ops.take(h, ORDER, axis=1), True),
+    (lambda h: ops.take(h[:, ::-1], ORDER // 2, axis=1), True),
+    (lambda h: ops.take(ops.reshape(h, (16, 4, 4)), ORDER % 4, axis=2), True),
+    (lambda h: ops.take(h, ORDER, axis=0), False),
+    (lambda h: ops.take(ops.transpose(h), ORDER, axis=1), False),
+    (lambda h: ops.take(ops.transpose(h), ORDER, axis=0), False),
+    (lambda h: ops.take(ops.reshape(h, (256,)), np.tile(ORDER, (16, 1)), axis=0), False),
+])  # fmt: skip
+def test_what_is_picked_from_a_state_lies_in_its_row(picked, alone):
+    def traced(x):
+        return ops.scan(lambda h, row: ((new := ops.tanh(ops.reshape(picked(h), (16, -1))[:, :16] + row)), new * 2), x[0], x)
+
+    x = normal(5, 16, 16)
+    compiled, strict = programs(traced, [TensorSpec(x.shape)])
+    assert loops(compiled) == [alone]
+    check(compiled, strict, [t.numpy() for t in tree.flatten(traced(Tensor(x)))], (x,))
+
+
 def test_products_of_several_tiles_across_and_double_precision():
     def traced(x, w):
         return ops.scan(lambda h, row: (ops.tanh(row + h @ w)[:, :40], h @ w), x[0, :, :40], x)
