@@ -66,7 +66,8 @@ def _many(seeds, check=fuzz, **options):
 def test_two_thousand_graphs():
     tally = _many(range(2000), ops=6)
     assert tally.graphs == 2000
-    assert min(tally.ops.values()) >= 20, tally
+    # Once layers are imported, there is an op for their calls, which no graph of primitives holds.
+    assert min(n for op, n in tally.ops.items() if op != "layer_call") >= 20, tally
     assert tally.slopes > 0.8 * tally.graphs, tally
 
 
@@ -80,7 +81,7 @@ def test_five_hundred_graphs_compiled():
 def test_three_hundred_nets():
     tally = _many(range(1000, 1300), check=fuzz_net)
     assert tally.compiled == 300 and tally.prologues > 600 and tally.sides > 400, tally
-    assert tally.elements > 20 * tally.elements_skipped, tally
+    assert tally.arbitrary <= 3 and tally.elements > 20 * tally.elements_skipped, tally
 
 
 @pytest.mark.slow
@@ -88,7 +89,7 @@ def test_three_hundred_nets_of_pieces():
     tally = _many(range(2000, 2300), check=fuzz_net, pieces=0.8)
     assert tally.compiled == 300 and tally.prologues > 100 and tally.sides > 50, tally
     assert min(tally.ops[op] for op in _OF_PIECES) >= 5, tally
-    assert tally.slopes > 200 and tally.elements > 20 * tally.elements_skipped, tally
+    assert tally.slopes > 200 and tally.arbitrary <= 3 and tally.elements > 20 * tally.elements_skipped, tally
 
 
 # ---- the graphs ---------------------------------------------------------------------------------------------------------

@@ -61,8 +61,9 @@ class Tally:
     programs: int = 0
     prologues: int = 0  # groups that make operands of contractions block by block
     sides: int = 0  # groups that sum columns on the side
-    elements: int = 0  # compared with the interpreter
-    elements_skipped: int = 0  # the noise is as large as the value
+    arbitrary: int = 0  # graphs of whose elements the noise is mostly as large as the value
+    elements: int = 0  # of the others, compared with the interpreter
+    elements_skipped: int = 0  # of the others, where the noise is as large as the value
     slopes: int = 0  # gradients compared with differences
     slopes_skipped: Counter = field(default_factory=Counter)
 
@@ -72,7 +73,8 @@ class Tally:
             f"{self.graphs} graphs, {self.nodes} nodes; least used ops: {', '.join(f'{op} {n}' for n, op in least)}; "
             f"gradients: {self.slopes} compared with differences, skipped: {dict(self.slopes_skipped)}; {self.compiled} compiled "
             f"with {self.prologues} prologues and {self.sides} kernels that sum on the side, "
-            f"{self.programs} runs on threads, {self.elements} elements compared, {self.elements_skipped} lost in noise"
+            f"{self.programs} runs on threads, {self.elements} elements compared, {self.elements_skipped} lost in noise, "
+            f"not counting {self.arbitrary} graphs that noise makes arbitrary"
         )
 
 
@@ -185,9 +187,12 @@ def check_graph(
         with _at_its_most() if all_fusions else nullcontext():
             programs = Program(final), Program(final, fuse=False)
             _check_programs(final, programs, runs, live, variables, bounds, tally)
-    for bound in bounds:
-        tally.elements += bound.compared
-        tally.elements_skipped += bound.skipped
+    compared, skipped = (sum(getattr(bound, name) for bound in bounds) for name in ("compared", "skipped"))
+    if skipped > compared:
+        tally.arbitrary += 1
+    else:
+        tally.elements += compared
+        tally.elements_skipped += skipped
 
 
 @contextmanager
