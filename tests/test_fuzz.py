@@ -81,7 +81,7 @@ def test_five_hundred_graphs_compiled():
 def test_three_hundred_nets():
     tally = _many(range(1000, 1300), check=fuzz_net)
     assert tally.compiled == 300 and tally.prologues > 600 and tally.sides > 400, tally
-    assert tally.arbitrary <= 3 and tally.elements > 20 * tally.elements_skipped, tally
+    assert tally.arbitrary <= 15 and tally.elements > 20 * tally.elements_skipped, tally
 
 
 @pytest.mark.slow
@@ -89,7 +89,7 @@ def test_three_hundred_nets_of_pieces():
     tally = _many(range(2000, 2300), check=fuzz_net, pieces=0.8)
     assert tally.compiled == 300 and tally.prologues > 100 and tally.sides > 50, tally
     assert min(tally.ops[op] for op in _OF_PIECES) >= 5, tally
-    assert tally.slopes > 200 and tally.arbitrary <= 3 and tally.elements > 20 * tally.elements_skipped, tally
+    assert tally.slopes > 200 and tally.arbitrary <= 15 and tally.elements > 20 * tally.elements_skipped, tally
 
 
 # ---- the graphs ---------------------------------------------------------------------------------------------------------
