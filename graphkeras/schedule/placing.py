@@ -5,10 +5,7 @@ from collections import Counter
 from graphkeras.ir.node import Value
 from graphkeras.schedule.groups import Group
 from graphkeras.schedule.layout import Layout
-from graphkeras.schedule.space import FULL
-
-LEAST_RUN = 16
-"""Elements of a part that lie side by side: shorter runs would cut the maker's vectors short."""
+from graphkeras.schedule.space import FULL, LEAST_RUN
 
 
 def place_parts(groups: list[Group], resolve, returned) -> None:

@@ -22,7 +22,7 @@ REDUCTIONS = {
     "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_any", "reduce_all", "argmax", "argmin", "reduce_deviations",
 }  # fmt: skip
 LEAST_RUN = 16
-"""Elements at each place of a lookup, if there are several: a kernel that it joins walks no farther at a time."""
+"""Elements side by side at each place of a lookup, or of a part of a concatenation: its kernel walks no farther at a time."""
 LEAST_CHUNKS = 8
 """With fewer units than that, threads would stand idle or wait for each other."""
 SUMMED_TILES = ("conv", "conv_input_gradient", "matmul")
