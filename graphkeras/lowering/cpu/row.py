@@ -10,7 +10,18 @@ from graphkeras.ir.dtypes import itemsize
 from graphkeras.ir.node import Value
 from graphkeras.lowering.cpu.combine import CHUNK, CHUNK_ROWS, Combine
 from graphkeras.lowering.cpu.kernel import LoweredKernel
-from graphkeras.lowering.cpu.loops import Body, Hoisted, Operand, Store, joined_axes, offset_source, outer_loop_index, role_of, store
+from graphkeras.lowering.cpu.loops import (
+    Body,
+    Hoisted,
+    Operand,
+    Store,
+    joined_axes,
+    offset_source,
+    outer_loop_index,
+    read_everywhere,
+    role_of,
+    store,
+)
 from graphkeras.lowering.cpu.sides import SLOT_BYTES, Sides
 from graphkeras.lowering.cpu.source import HALF, Vec, Writer, short_dtype
 from graphkeras.lowering.cpu.target import LANES
@@ -114,6 +125,7 @@ class RowLowering:
                     )
                 )
             self.places[read.node.id, read.position] = known[key]
+        self.everywhere = read_everywhere(reads, self.places)
         self.stores = {value: Store(w, value) for value in self.group.outputs if self.space.values[value.node.id] != SIDE}
         self.writes = {n.id: Store(w, space.resolve(n.inputs[0])[0], n.attrs["variable"]) for n in self.group.writes}
         self.chunks = isinstance(self.columns, Dim) or self.columns > CHUNK
@@ -141,8 +153,7 @@ class RowLowering:
         for node in nodes:
             for position in (*range(len(node.inputs)), -1):
                 i = self.places.get((node.id, position))
-                is_table = node.op == "lookup" and position == 0
-                if i is not None and self.operands[i][2] == "0" and i not in self.splats and not is_table:
+                if i in self.everywhere and self.operands[i][2] == "0" and i not in self.splats:
                     self.splats[i] = self.operands[i][0].fetch(self.offsets[i], "0", "0", None)
 
     def _wanted(self, phase) -> list:
