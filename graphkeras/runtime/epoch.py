@@ -76,7 +76,7 @@ class Epoch:
 
     Args:
         program: of a graph that is `over_samples`.
-        data: one array per input, all of one length.
+        data: one `native` array per input, all of one length.
         batch_size: samples per step; the last step of an epoch takes what is left.
         drop_remainder: leave out the last step if it is not full.
         collect: join each output over all steps; outputs must then have the batch as their first axis.
@@ -89,7 +89,7 @@ class Epoch:
 
     def __init__(self, program, data, batch_size: int, *, drop_remainder: bool = False, collect: bool = False):
         self.program = program
-        self.data = [_native(a) for a in data]
+        self.data = list(data)
         self.batch_size, self.drops_remainder, self.collects = int(batch_size), drop_remainder, collect
         self._check()
         self.samples = len(self.data[0])
@@ -107,7 +107,7 @@ class Epoch:
 
     def load(self, data) -> None:
         """Other data of the same shapes and dtypes."""
-        self.data = [_native(a) for a in data]
+        self.data = list(data)
         for frame in self._frames:
             for place, array in enumerate(self.data):
                 frame.place(place, array.ctypes.data)
@@ -188,11 +188,6 @@ class Epoch:
     # ---- preparation ------------------------------------------------------------------------------------------------
 
     def _check(self):
-        count = len(self.program.dtypes) - 1  # the last input says which samples make up a batch
-        if len(self.data) != count:
-            raise ArgumentError(
-                f"{self.program.name} takes {count} arrays, not {len(self.data)}.", got=f"{len(self.data)} arrays"
-            )
         lengths = [len(a) for a in self.data]
         if len(set(lengths)) > 1:
             raise DataError(
@@ -326,7 +321,8 @@ def epoch_key(data, batch_size, drop_remainder, collect) -> tuple:
     return (int(batch_size), drop_remainder, collect, *((a.shape, a.dtype.str) for a in data))
 
 
-def _native(array) -> np.ndarray:
+def native(array) -> np.ndarray:
+    """The array as kernels read it: C-contiguous, in the machine's byte order, with an axis at least."""
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 

@@ -14,7 +14,7 @@ from graphkeras.lowering.cpu.kernel import LoweredKernel
 from graphkeras.ops.inference import index_hint
 from graphkeras.runtime import inspection, objects, team
 from graphkeras.runtime.call import Call
-from graphkeras.runtime.epoch import Epoch, epoch_key
+from graphkeras.runtime.epoch import Epoch, epoch_key, native
 from graphkeras.runtime.errors import StaleProgramError
 from graphkeras.runtime.frame import Binding, Frame, make_binding
 from graphkeras.runtime.memory_map import MemoryMap, memory_map
@@ -219,15 +219,20 @@ class Program:
         return checked
 
     def epoch(self, data, *, batch_size: int, drop_remainder: bool = False, collect: bool = False) -> Epoch:
-        """The program over a data set in memory, to be run natively, step after step; see `Epoch`.
+        """The program over a data set in memory, to be run natively, step after step; see `Epoch`. Data of other dtypes are cast
+        batch by batch.
 
         Example:
 
         >>> epoch = program.epoch([x, y], batch_size=32)      # doctest: +SKIP
         >>> epoch.run(index=permutation).steps                # doctest: +SKIP
         """
-        data = [np.ascontiguousarray(a) for a in data]
-        if not is_over_samples(self._specs):
+        data = [native(a) for a in data]
+        is_over = is_over_samples(self._specs)
+        count = len(self._specs) - is_over  # the last input then says which samples make up a batch
+        if len(data) != count:
+            raise ArgumentError(f"{self.name} takes {count} arrays, not {len(data)}.", got=f"{len(data)} arrays")
+        if not is_over:
             return self._over_samples(data).epoch(data, batch_size=batch_size, drop_remainder=drop_remainder, collect=collect)
         key = epoch_key(data, batch_size, drop_remainder, collect)
         with self._lock:
@@ -241,10 +246,6 @@ class Program:
     def _over_samples(self, data) -> "Program":
         """The same program over data sets of these dtypes."""
         dtypes = tuple(dtype_name(a.dtype) for a in data)
-        if len(dtypes) != len(self._specs):
-            raise ArgumentError(
-                f"{self.name} takes {len(self._specs)} arrays, not {len(dtypes)}.", got=f"{len(dtypes)} arrays"
-            )
         with self._lock:
             found = self._of_samples.get(dtypes)
         if found is None:
