@@ -159,6 +159,14 @@ def test_sizes_known_at_run_time():
         check(Graph("f", [table, at], [rows]), (normal(9, 24), indices(9, (b, 3), seed=b)))
 
 
+@pytest.mark.parametrize("shape, axis", [((40,), 0), ((5, 40), 0), ((40, 20), 0)])
+def test_numbers_that_are_made_in_place_are_looked_up(shape, axis):
+    at = indices(shape[0], (30,))
+    counted = op("iota", shape=shape, axis=axis, dtype="int32")
+    inputs = args_like(at)
+    check(Graph("f", inputs, [op("add", taken(counted, inputs[0]), const(1, "int32"))]), (at,))
+
+
 def test_a_table_that_may_be_empty_is_gathered():
     table, at = arg("table", (B, 24)), arg("at", (3,), "int32")
     program = Program(Graph("f", [table, at], [op("exp", taken(table, at))]))

@@ -401,3 +401,14 @@ def test_an_epoch_that_was_given_back_serves_other_data():
     found.append(again.run().outputs)
     for got, want in zip(found, [e.run().outputs for e in expected]):
         assert all(map(np.array_equal, got, want))
+
+
+def test_data_of_the_other_byte_order_find_an_epoch_that_was_given_back():
+    x = arg("x", (B, 3))
+    program = Program(Graph("f", [x], [op("exp", x)]))
+    data = np.arange(12, dtype="float32").reshape(4, 3)
+    epoch = program.epoch([data], batch_size=2, collect=True)
+    program.keep_epoch(epoch)
+    again = program.epoch([data.astype(">f4")], batch_size=2, collect=True)
+    assert again is epoch
+    assert np.array_equal(again.run().outputs[0], program(data)[0])
